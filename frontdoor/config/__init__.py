@@ -1,0 +1,71 @@
+"""The config file: TOML in, frozen settings out, every mistake named with its key and its line.
+
+The names below are loaded when they are first used: the command line needs only `runtime`, and must not pay
+for pydantic (some 100 ms) before it has said a word.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from frontdoor.config.backends import BackendSettings, Launch, UnknownVersion
+    from frontdoor.config.file import Settings, load, parse
+    from frontdoor.config.problem import ConfigError, Problem
+    from frontdoor.config.settings import (
+        DoorSettings,
+        DrainSettings,
+        FrontdoorSettings,
+        LimitsSettings,
+        ReadyCheck,
+        ReadySettings,
+        SwapSettings,
+    )
+
+__all__ = [
+    "BackendSettings",
+    "ConfigError",
+    "DoorSettings",
+    "DrainSettings",
+    "FrontdoorSettings",
+    "Launch",
+    "LimitsSettings",
+    "Problem",
+    "ReadyCheck",
+    "ReadySettings",
+    "Settings",
+    "SwapSettings",
+    "UnknownVersion",
+    "load",
+    "parse",
+]
+
+_HOMES = {
+    "frontdoor.config.backends": ("BackendSettings", "Launch", "UnknownVersion"),
+    "frontdoor.config.file": ("Settings", "load", "parse"),
+    "frontdoor.config.problem": ("ConfigError", "Problem"),
+    "frontdoor.config.settings": (
+        "DoorSettings",
+        "DrainSettings",
+        "FrontdoorSettings",
+        "LimitsSettings",
+        "ReadyCheck",
+        "ReadySettings",
+        "SwapSettings",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value  # the next look finds it without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
