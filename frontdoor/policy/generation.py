@@ -1,0 +1,116 @@
+"""The life of a generation, as a table."""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+class State(enum.StrEnum):
+    """Where a generation is in its life. The words are those of ``status``."""
+
+    STARTING = "starting"
+    READY = "ready"
+    ACTIVE = "active"
+    DRAINING = "draining"
+    WARM = "warm"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class Happening(enum.StrEnum):
+    """What can happen to a generation."""
+
+    PROVED_READY = "ready check holds"
+    FAILED = "not ready, or exited"
+    SWITCHED_TO = "switch"
+    REPLACED = "switch to another"
+    EMPTIED = "last stream ended"
+    ABANDONED = "swap aborted"
+    STOPPED = "frontdoor stops"
+    GONE = "processes gone"
+
+
+TABLE: dict[tuple[State, Happening], State] = {
+    (State.STARTING, Happening.PROVED_READY): State.READY,
+    (State.STARTING, Happening.FAILED): State.FAILED,
+    (State.STARTING, Happening.ABANDONED): State.STOPPING,
+    (State.STARTING, Happening.STOPPED): State.STOPPING,
+    (State.READY, Happening.SWITCHED_TO): State.ACTIVE,
+    (State.READY, Happening.FAILED): State.FAILED,
+    (State.READY, Happening.ABANDONED): State.STOPPING,
+    (State.READY, Happening.STOPPED): State.STOPPING,
+    (State.ACTIVE, Happening.REPLACED): State.DRAINING,
+    (State.ACTIVE, Happening.STOPPED): State.STOPPING,
+    (State.DRAINING, Happening.EMPTIED): State.STOPPING,
+    (State.DRAINING, Happening.STOPPED): State.STOPPING,
+    (State.STOPPING, Happening.GONE): State.STOPPED,
+}
+"""What is not in the table cannot happen: it raises, and a test finds it."""
+
+ENDED = frozenset({State.STOPPED, State.FAILED})
+
+
+class Impossible(Exception):  # noqa: N818 - it says what it is: a happening that the table does not know
+    """A happening in a state where there is no such thing."""
+
+
+def step(state: State, happening: Happening) -> State:
+    """The state that follows. Raises Impossible."""
+    try:
+        return TABLE[state, happening]
+    except KeyError:
+        raise Impossible(f"{happening!r} while {state}") from None
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(eq=False, slots=True)
+class Seat:
+    """One process of a generation as streams see it: where to dial, and how many are on it."""
+
+    generation: "Generation"
+    process: int
+    address: str
+    """The path of its Unix socket."""
+    up: bool = False
+    """It may be given streams."""
+    open: int = 0
+    gone: Callable[[], bool] = _never
+    """Whether its process is dead already, though nobody has reported it yet."""
+
+
+@dataclass(eq=False, slots=True)
+class Generation:
+    """One start of a version: its state and its counts."""
+
+    version: str
+    number: int
+    since: float
+    """When it came into its state: seconds since the epoch."""
+    state: State = State.STARTING
+    seats: list[Seat] = field(default_factory=list)
+    open: int = 0
+    """Leases that have not been released."""
+    total: int = 0
+    up_bytes: int = 0
+    """Of streams that have ended; the relay knows the rest."""
+    down_bytes: int = 0
+
+    @property
+    def id(self) -> str:
+        """The name that users see: ``v1#7``."""
+        return f"{self.version}#{self.number}"
+
+    def __repr__(self) -> str:
+        return f"<Generation {self.id} {self.state}, {self.open} open>"
+
+    def happen(self, happening: Happening, now: float) -> State:
+        """Go on to the state that follows. Raises Impossible, and changes nothing."""
+        if happening is Happening.EMPTIED and self.open:
+            raise Impossible(f"{happening!r} while {self.open} streams are open on {self.id}")
+        self.state = step(self.state, happening)
+        self.since = now
+        return self.state

@@ -1,0 +1,89 @@
+"""The ledger: every stream is accepted once and ends once, for one reason, and the sums always agree."""
+
+import enum
+from typing import Protocol
+
+
+class Reason(enum.StrEnum):
+    """Why a stream ended. The order is that of the ledger's cells: new reasons go to the end."""
+
+    CLIENT_CLOSED = "client_closed"
+    """The client ended it first."""
+    BACKEND_CLOSED = "backend_closed"
+    """The backend ended it first."""
+    CLIENT_RESET = "client_reset"
+    BACKEND_RESET = "backend_reset"
+    IDLE_TIMEOUT = "idle_timeout"
+    """No byte in either direction for ``limits.idle_timeout``."""
+    HALF_CLOSE_TIMEOUT = "half_close_timeout"
+    """One side had finished, and the other said nothing for ``limits.half_close_timeout``."""
+    NO_BACKEND = "no_backend"
+    """No backend took it within ``limits.hold_timeout``."""
+    DRAIN_CLOSED = "drain_closed"
+    """Its generation was draining, and the time was up."""
+    BACKEND_GONE = "backend_gone"
+    """The backend's process died."""
+    SHUTDOWN = "shutdown"
+    """Frontdoor itself was stopped."""
+    LOST = "lost"
+    """The door process died, and the stream with it."""
+
+
+class Cells(Protocol):
+    """A row of counters: a list, or memory that is shared with the keeper and so outlives the process."""
+
+    def __getitem__(self, index: int, /) -> int:
+        """The counter's value."""
+
+    def __setitem__(self, index: int, value: int, /) -> None:
+        """Set the counter."""
+
+
+_REASONS = tuple(Reason)
+_CELL = {reason: number for number, reason in enumerate(_REASONS, 1)}
+
+CELLS = 1 + len(_REASONS)
+"""How many cells a ledger needs: one for accepted, one for each reason."""
+
+
+class Ledger:
+    """Counts the streams of one door: ``accepted == open + sum(ended)``, by construction."""
+
+    def __init__(self, cells: Cells | None = None) -> None:
+        self._cells: Cells = cells if cells is not None else [0] * CELLS
+        self._open = self.accepted - sum(self.ended.values())
+
+    def __repr__(self) -> str:
+        return f"<Ledger: {self.accepted} accepted, {self._open} open, {self.ended}>"
+
+    @property
+    def accepted(self) -> int:
+        """All streams so far."""
+        return self._cells[0]
+
+    @property
+    def open(self) -> int:
+        """Streams that have not ended."""
+        return self._open
+
+    @property
+    def ended(self) -> dict[str, int]:
+        """Reason → streams, for the reasons that occurred."""
+        return {reason.value: self._cells[_CELL[reason]] for reason in _REASONS if self._cells[_CELL[reason]]}
+
+    def accept(self) -> None:
+        """A client was accepted."""
+        self._cells[0] += 1
+        self._open += 1
+
+    def end(self, reason: Reason) -> None:
+        """A stream ended. Every stream that was accepted ends here, once."""
+        self._cells[_CELL[reason]] += 1
+        self._open -= 1
+
+    def restore(self) -> int:
+        """After a crash: what was open then, and is no more, is lost; how many that are."""
+        lost = self._open
+        self._cells[_CELL[Reason.LOST]] += lost
+        self._open = 0
+        return lost
