@@ -22,7 +22,9 @@ from frontdoor.config.wording import faults_of
 DOOR = "main"
 """The name of the door that the top level describes."""
 
-_LARGEST = 1 << 20  # bytes; a config has some thousand. Past it this is no config, or /dev/zero
+_LARGEST = 64 << 10
+"""Bytes; a config has some thousand. The keeper keeps the text, in one message of at most 128 KiB, in which a line's
+end is two characters."""
 _T = TypeVar("_T", bound=Table)
 
 
@@ -54,7 +56,7 @@ def load(path: str) -> Settings:
     except ValueError:
         raise _refused(path, "is not a path: it has a NUL character") from None
     if len(data) > _LARGEST:
-        raise _refused(path, "is larger than 1 MiB: that is no config")
+        raise _refused(path, "is larger than 64 KiB: a config cannot be, make it shorter")
     try:
         text = data.decode("utf-8-sig")  # some editors begin a file with a mark of byte order
     except UnicodeDecodeError as error:

@@ -105,16 +105,15 @@ class DrainSettings(Table):
 
     @model_validator(mode="after")
     def _fit(self) -> DrainSettings:
-        if self.close_over <= self.timeout:
-            return self
-        if "close_over" in self.model_fields_set:
+        if "close_over" not in self.model_fields_set:
+            # Who sets a short timeout alone wants streams to live that long: the same share of it as by default.
+            # object.__setattr__, because nothing else may write to frozen settings.
+            object.__setattr__(self, "close_over", min(self.close_over, self.timeout / 6))
+        elif self.close_over > self.timeout:
             over, timeout = show_duration(self.close_over), show_duration(self.timeout)
             raise FaultError(
                 [(("close_over",), f"{over} is longer than drain.timeout ({timeout}), of which it is a part")]
             )
-        # Who sets a short timeout alone means it, and has not asked for ten minutes of pacing.
-        # object.__setattr__, because nothing else may write to frozen settings.
-        object.__setattr__(self, "close_over", self.timeout)
         return self
 
 

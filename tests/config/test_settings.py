@@ -101,9 +101,9 @@ def test_an_item_in_a_list_over_many_lines_is_found_on_its_own() -> None:
     ]
 
 
-def test_a_short_drain_timeout_takes_the_default_close_over_with_it() -> None:
+def test_of_a_short_drain_timeout_the_default_close_over_is_the_same_last_sixth() -> None:
     drain = settings("[drain]\ntimeout = '5s'").doors["main"].drain
-    assert (drain.timeout, drain.close_over) == (5, 5)
+    assert (drain.timeout, drain.close_over) == (5, 5 / 6)
     drain = settings("[drain]\ntimeout = 'never'\nclose_over = '10h'").doors["main"].drain
     assert (drain.timeout, drain.close_over) == (math.inf, 36000)
 

@@ -1,0 +1,91 @@
+"""Operator: what the door process offers to those who control it, and how it says no.
+
+The control API is written against this alone; ``frontdoor.door`` implements it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from .events import Bus
+from .operation import Operation
+
+# The contract's exit codes, by the words of its table.
+DONE = 0
+FAILED = 1
+USAGE = 2
+NOT_RUNNING = 3
+NOT_READY = 4
+BUSY = 5
+CUT = 6
+PROBATION = 7
+
+BAD_REQUEST = 400
+NOT_FOUND = 404
+CONFLICT = 409
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer, not an error: nothing went wrong here
+    """What was asked is not done, and nothing has changed.
+
+    `exit_code` is the contract's, `message` one plain sentence that says what to do, `status` the HTTP
+    status (default: 400 for wrong usage, else 409), `extra` more keys for the JSON answer.
+    """
+
+    def __init__(
+        self,
+        exit_code: int,
+        message: str,
+        *,
+        status: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.message = message
+        self.status = status if status is not None else (BAD_REQUEST if exit_code == USAGE else CONFLICT)
+        self.extra: Mapping[str, Any] = {} if extra is None else extra
+
+
+class Operator(Protocol):
+    """The calls of the control API. None of them waits: each decides, starts what is to be done, returns."""
+
+    @property
+    def bus(self) -> Bus:
+        """Where the door process says what happens."""
+
+    @property
+    def doors(self) -> Sequence[str]:
+        """The names of the doors, in the config's order."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the whole state, in the shape of the contract's ``status --json``."""
+
+    def healthy(self) -> bool:
+        """Whether every door has an active, ready generation."""
+
+    def streams(self, door: str | None, version: str | None) -> list[dict[str, Any]]:
+        """Return the open streams, the oldest first, of one door and version (or generation) or of all.
+
+        Each has ``id``, ``door``, ``generation``, ``client``, ``age_s``, ``idle_s`` and
+        ``bytes`` (``up``, ``down``). Raises :exc:`Refused` if that version is unknown.
+        """
+
+    def swap(self, door: str, version: str) -> Operation:
+        """Start a swap of `door` to a new generation of `version`. Raises :exc:`Refused`."""
+
+    def abort(self, door: str, swap: int) -> Operation:
+        """End the swap with that number before its switch. Raises :exc:`Refused`: unknown, or too late."""
+
+    def operation(self, door: str, number: int) -> Operation:
+        """Return the swap with that number, under way or done. Raises :exc:`Refused` if it is not known."""
+
+    def drain(self, door: str, version: str, *, over: float) -> dict[str, Any]:
+        """Close the streams of a draining generation evenly over `over` seconds; 0 is at once.
+
+        Returns what was closed or begun, with a ``message``. Raises :exc:`Refused`.
+        """
+
+    def stop(self, *, now: bool) -> None:
+        """Begin the graceful stop, or with `now` the one that cuts every stream."""

@@ -1,0 +1,225 @@
+"""The control socket's server: Hypercorn's connections, inside an accept loop of our own.
+
+Hypercorn's own ``serve`` is not used, because an exception in one connection ends it: a WebSocket upgrade
+with a bad key raises out of its nursery and takes every other connection along. Here it ends that
+connection, is reported, and is forgotten.
+
+The invariant: whatever clients send, or do not read, the number of connections is bounded, so is what each
+of them may keep in memory, and cancelling :func:`serve` ends them all at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+
+MAX_CONNECTIONS = 256
+ACCEPT_BATCH = 16  # connections taken before the other tasks get their turn
+ACCEPT_PAUSE = 0.2  # seconds, when there is no descriptor left to accept with
+SEND_TIMEOUT = 30.0  # seconds in which a client must take SEND_CHUNK, or it is dropped
+SEND_CHUNK = 64 * 1024
+SWEEP = 2.0  # seconds between two looks for clients that hung up; the second look drops them
+
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_FULL = (
+    b'{"error": "%d control connections are open already; end one, or try again later", "exit_code": 1}\n'
+    % MAX_CONNECTIONS
+)
+
+ASGI = Callable[[Any, Any, Any], Awaitable[None]]
+OnError = Callable[[Exception], object]
+
+
+def preload() -> None:
+    """Import everything that a running server will ever need.
+
+    The files on disk may be replaced under a running door process: what is imported late would then come
+    from another version, or not be there at all. A test holds this list to what really happens.
+    """
+    import anyio._backends._trio  # noqa: F401 - chosen by AnyIO at its first call
+
+
+class Connection:
+    """One client's socket, as the stream that Hypercorn's TCPServer reads and writes.
+
+    It differs from :class:`trio.SocketStream` in that a client that takes nothing for SEND_TIMEOUT seconds
+    is as good as gone. Hypercorn shields its sends: nothing else could end them.
+    """
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        self.socket = sock
+        self.context = WorkerContext(None)
+        self.hung_up = False
+        self._task = trio.CancelScope()
+        self._stream = trio.SocketStream(sock)
+
+    def __repr__(self) -> str:
+        return f"<Connection fd={self.socket.fileno()}>"
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        """Return what came, ``b""`` at the end. Raises trio's BrokenResourceError, ClosedResourceError."""
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of `data`. Raises trio's BrokenResourceError, ClosedResourceError."""
+        view = memoryview(data)
+        for start in range(0, len(view), SEND_CHUNK):
+            try:
+                with trio.fail_after(SEND_TIMEOUT):
+                    await self._stream.send_all(view[start : start + SEND_CHUNK])
+            except trio.TooSlowError:
+                self.socket.close()
+                raise trio.BrokenResourceError("the client does not read") from None
+
+    async def send_eof(self) -> None:
+        """Say that no more will be sent."""
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the socket. Hypercorn's idle timer ends too, else it would hold the connection's place."""
+        await self.context.terminated.set()
+        await self._stream.aclose()
+
+    async def serve(self, server: Awaitable[None]) -> None:
+        """Run `server` for this connection, until it ends or :meth:`close` is called."""
+        with self._task:
+            await server
+
+    def close(self) -> None:
+        """End it without a checkpoint: the task, and the sends that are shielded from being cancelled."""
+        self._task.cancel()
+        self.socket.close()
+
+
+class Server:
+    """The connections of one listener. `connections` are those that are open."""
+
+    def __init__(self, app: ASGI, listener: socket.socket, on_error: OnError) -> None:
+        self.connections: set[Connection] = set()
+        self._app = ASGIWrapper(_reporting(app, on_error))
+        self._listener = listener
+        self._on_error = on_error
+        self._config = Config()
+        # Hypercorn's own log would write to stderr, which may block; exceptions go to on_error instead.
+        self._config.errorlog = None
+        self._config.include_server_header = False
+
+    async def run(self) -> None:
+        """Accept and serve until cancelled."""
+        async with trio.open_nursery() as nursery:
+            try:
+                nursery.start_soon(self._sweep)
+                await self._accept_loop(nursery)
+            finally:
+                # Before the nursery waits for them: a shielded send ends only when its socket is closed.
+                for connection in self.connections:
+                    connection.close()
+
+    async def _accept_loop(self, nursery: trio.Nursery) -> None:
+        exhausted = False
+        while True:
+            await trio.lowlevel.wait_readable(self._listener)
+            for _ in range(ACCEPT_BATCH):
+                try:
+                    sock, _ = self._listener.accept()
+                except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                    break
+                except OSError as error:
+                    if error.errno not in _NO_DESCRIPTOR:
+                        raise
+                    if not exhausted:
+                        self._on_error(error)
+                    exhausted = True
+                    # Clients wait in the backlog meanwhile; level-triggered, so nothing is missed.
+                    await trio.sleep(ACCEPT_PAUSE)
+                    break
+                exhausted = False
+                if len(self.connections) >= MAX_CONNECTIONS:
+                    _turn_away(sock)
+                    continue
+                connection = Connection(trio.socket.from_stdlib_socket(sock))
+                self.connections.add(connection)
+                nursery.start_soon(self._serve, connection)
+
+    async def _serve(self, connection: Connection) -> None:
+        server = TCPServer(
+            self._app,
+            self._config,
+            connection.context,
+            ConnectionState({}),
+            connection,  # type: ignore[arg-type]  # it asks for an SSL stream and takes what is none
+        )
+        try:
+            await connection.serve(server)
+        except* Exception as errors:
+            self._on_error(errors)
+        finally:
+            self.connections.discard(connection)
+            connection.close()
+
+    async def _sweep(self) -> None:
+        """Drop clients that have hung up where Hypercorn does not see it.
+
+        It stops reading while a second request waits behind one that is being answered: such a follower
+        could vanish and stay. What is found twice is dropped, so that a request whose client left at once
+        is still carried out.
+        """
+        while True:
+            await trio.sleep(SWEEP)
+            for connection in hung_up(self.connections):
+                if connection.hung_up:
+                    connection.close()
+                connection.hung_up = True
+
+
+def hung_up(connections: Iterable[Connection]) -> list[Connection]:
+    """Return those whose peer has closed its socket (not merely its sending side)."""
+    by_descriptor = {connection.socket.fileno(): connection for connection in connections}
+    by_descriptor.pop(-1, None)
+    poll = select.poll()
+    for descriptor in by_descriptor:
+        poll.register(descriptor, 0)
+    return [by_descriptor[descriptor] for descriptor, _ in poll.poll(0)]
+
+
+async def serve(app: ASGI, listener: socket.socket, *, on_error: OnError) -> None:
+    """Serve the ASGI application `app` on `listener` until cancelled.
+
+    `listener` is listening and non-blocking; it is neither changed nor closed: it is shared with the keeper.
+    `on_error` is called with whatever goes wrong in one connection or in the application; it may not raise.
+    Raises :exc:`OSError` if the listener itself is broken.
+    """
+    await Server(app, listener, on_error).run()
+
+
+def _reporting(app: ASGI, on_error: OnError) -> ASGI:
+    """Return `app` with its exceptions reported: the answer (500) has been sent by then."""
+
+    async def reported(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except* Exception as errors:
+            on_error(errors)
+
+    return reported
+
+
+def _turn_away(sock: socket.socket) -> None:
+    """Answer 503 without a task, and close."""
+    head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    with sock:
+        try:
+            sock.setblocking(False)
+            sock.send(head + b"Content-Length: %d\r\n\r\n" % len(_FULL) + _FULL)
+        except OSError:
+            pass  # it has gone already

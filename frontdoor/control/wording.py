@@ -1,0 +1,103 @@
+"""One event as a line that a person reads: the same on the console, in the log and in ``frontdoor events``.
+
+Standard library only: the command line reads this, and starts fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+# Said in a place of their own, or not at all: the rest follows as key=value.
+_PLACED = frozenset(
+    {
+        "event",
+        "time",
+        "seq",
+        "level",
+        "door",
+        "version",
+        "generation",
+        "from",
+        "to",
+        "swap",
+        "pid",
+        "after_s",
+        "streams",
+        "reason",
+        "message",
+        "output",
+    }
+)
+
+
+def printable(text: str) -> str:
+    """Return `text` with every control character escaped.
+
+    What a backend writes reaches terminals and log files through here: it may neither move a cursor nor
+    begin a line of its own.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 stream`` or ``132 streams``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def clock(time: str) -> str:
+    """Return the local time of day of an RFC 3339 `time`, ``12:03:11``; what is no time stays as it is."""
+    try:
+        return datetime.fromisoformat(time).astimezone().strftime("%H:%M:%S")
+    except ValueError:
+        return printable(time)
+
+
+def _value(value: object) -> str:
+    text = printable(str(value))
+    return repr(text) if text == "" or " " in text else text
+
+
+def _who(event: Mapping[str, Any]) -> list[str]:
+    """Return the words that say which door, generation, swap and process it is about."""
+    words = [str(event["door"])] if "door" in event else []
+    ends = [event[end] for end in ("from", "to") if event.get(end) is not None]
+    if ends:
+        words.append(" → ".join(map(str, ends)))
+    who = event.get("generation", event.get("version"))
+    if who is not None and who not in ends:
+        words.append(str(who))
+    words += [f"{name} {event[name]}" for name in ("swap", "pid") if name in event]
+    return [printable(word) for word in words]
+
+
+def describe(event: Mapping[str, Any]) -> str:
+    """Return what `event` says besides its name and time: ``main v1#1 → v2#2 (132 streams)``.
+
+    A backend's last output follows on lines of its own, indented by four.
+    """
+    words = _who(event)
+    if isinstance(event.get("after_s"), int | float):
+        words.append(f"after {event['after_s']:.1f} s")
+    if isinstance(event.get("streams"), int):
+        words.append(f"({count(event['streams'], 'stream')})")
+    elif "streams" in event:
+        words.append(f"streams={_value(event['streams'])}")
+    words += [f"{printable(key)}={_value(value)}" for key, value in event.items() if key not in _PLACED]
+    text = " ".join(words)
+    why = [printable(str(event[key])) for key in ("reason", "message") if event.get(key)]
+    if why:
+        text += (": " if text else "") + "; ".join(why)
+    output = event.get("output")
+    if isinstance(output, list):
+        text += "".join(f"\n    {printable(str(line))}" for line in output)
+    return text
+
+
+def line(event: Mapping[str, Any]) -> str:
+    """Return the whole line: ``12:03:11 swap.switched main v1#1 → v2#2 (132 streams)``."""
+    words = [clock(str(event.get("time", ""))), printable(str(event.get("event", ""))), describe(event)]
+    return " ".join(word for word in words if word)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cli.shell import Shell
+from frontdoor.cli.main import VERBS, main
+from frontdoor.config.units import parse_duration
+
+
+async def test_version_and_help(shell: Shell) -> None:
+    assert (await shell.run("--version")).out == "frontdoor 0.1.0\n"
+    for arguments in (["--help"], *([verb, "--help"] for verb in VERBS)):
+        result = await shell.run(*arguments)
+        assert (result.exit_code, result.err) == (0, "")
+        assert result.out.startswith("Usage: frontdoor")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Missing command"),
+        (["swop", "v2"], "no command 'swop'; did you mean swap?"),
+        (["upgrade"], "no command 'upgrade'"),
+        (["xyz"], "there is serve, swap, status"),
+        (["--bogus"], "--bogus"),
+        (["swap"], "Missing argument 'VERSION'"),
+        (["swap", "v2", "v3"], "unexpected extra argument"),
+        (["swap", "v2", "--wait", "soon"], "'soon' is not one of"),
+        (["swap", ".v2"], "'.v2' is not the name of a version"),
+        (["swap", "v2#0"], "not the name of a version"),
+        (["swap", "v" * 65], "not the name of a version"),
+        (["swap", "v2\n"], "not the name of a version"),
+        (["streams", "../v1"], "not the name of a version"),
+        (["drain", "v1"], "either --now or --over"),
+        (["drain", "v1", "--now", "--over", "1m"], "either --now or --over"),
+        (["drain", "v1", "--over", "10"], "'10' is not a duration"),
+        (["drain", "v1", "--over", "never"], "'never' is not a duration"),
+        (["drain", "v1", "--over", "-1s"], "'-1s' is not a duration"),
+        (["status", "--config", "nope.toml"], "nope.toml cannot be read"),
+        (["serve", "nope.toml"], "nope.toml cannot be read"),
+        (["serve", "."], "cannot be read"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("frontdoor: ")
+    assert says in err
+
+
+@pytest.mark.parametrize("text", ["250ms", "0.5s", "30s", "10m", "1h"])
+def test_a_duration_means_what_it_means_in_the_config(text: str) -> None:
+    from frontdoor.cli.call import Duration
+
+    assert Duration().convert(text, None, None) == parse_duration(text)
+
+
+MODULES = """
+import sys
+from frontdoor.cli.main import main
+try:
+    code = main({arguments!r})
+except SystemExit as leave:
+    code = leave.code
+print(code, *sys.modules, file=sys.__stdout__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code"),
+    [(["swap", "v2"], "3"), (["swap", "--help"], "0"), (["status"], "3"), (["stop", "--help"], "0")],
+)
+def test_what_takes_long_to_import_is_not_imported(shell: Shell, arguments: list[str], exit_code: str) -> None:
+    shell.write_config()
+    run = subprocess.run(
+        [sys.executable, "-c", MODULES.format(arguments=arguments)],
+        capture_output=True,
+        text=True,
+        cwd=shell.folder,
+        check=True,
+    )
+    code, *modules = run.stdout.splitlines()[-1].split()
+    assert code == exit_code
+    heavy = {"trio", "rich", "pydantic", "starlette", "hypercorn", "structlog", "anyio", "http.client", "asyncio"}
+    assert heavy.isdisjoint(modules)
+
+
+def test_swap_starts_fast(shell: Shell) -> None:
+    # The best of some, and in terms of what this machine needs to start Python at all (20 ms where it was
+    # measured): other work on the machine is not what is tested here.
+    def milliseconds(command: list[str]) -> float:
+        before = time.perf_counter()
+        subprocess.run(command, capture_output=True, cwd=shell.folder, env=shell.env)
+        return (time.perf_counter() - before) * 1000
+
+    shell.write_config()
+    bare, swap = [], []
+    for _ in range(9):
+        bare.append(milliseconds([sys.executable, "-c", "pass"]))
+        swap.append(milliseconds(shell.command("swap", "v2")))
+    assert min(swap) < 150 * max(1, min(bare) / 20)

@@ -1,0 +1,212 @@
+"""A door that is none: an Operator whose state the test writes, on a real control socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from frontdoor.control import api, server
+from frontdoor.control.events import Bus
+from frontdoor.control.operation import Operation
+from frontdoor.control.operator import NOT_FOUND, Refused
+
+
+class FakeDoor:
+    """Does what `frontdoor.door` will: a swap is started and then goes as the test tells it."""
+
+    def __init__(self, doors: tuple[str, ...] = ("main",), pid: int = 4711) -> None:
+        self.bus = Bus()
+        self.doors = doors
+        self.pid = pid
+        self.operations: dict[int, Operation] = {}
+        self.calls: list[tuple[Any, ...]] = []
+        self.is_healthy = True
+        self.started = trio.Event()  # a swap was asked for
+        self.aborted = trio.Event()
+        self.stopped = trio.Event()
+        self.state = status(doors, pid)
+        self.open_streams: list[dict[str, Any]] = []
+
+    def status(self) -> dict[str, Any]:
+        return self.state
+
+    def healthy(self) -> bool:
+        return self.is_healthy
+
+    def streams(self, door: str | None, version: str | None) -> list[dict[str, Any]]:
+        self.calls.append(("streams", door, version))
+        return [s for s in self.open_streams if version in (None, s["generation"])]
+
+    def swap(self, door: str, version: str) -> Operation:
+        self.calls.append(("swap", door, version))
+        if version == "v9":
+            raise Refused(2, "there is no version v9; did you mean v2?")
+        if any(not operation.finished for operation in self.operations.values()):
+            raise Refused(5, "another swap of main is under way: v1#1 → v2#2", extra={"swap": 1})
+        if version == "oops":
+            raise RuntimeError("a mistake of the door's")
+        operation = Operation(len(self.operations) + 1)
+        self.operations[operation.number] = operation
+        self.say(operation, "swap.started", **{"from": "v1#1", "to": "v2#2"})
+        self.started.set()
+        return operation
+
+    def say(self, operation: Operation, event: str, **fields: Any) -> None:
+        operation.record(self.bus.publish(event, door=self.doors[0], swap=operation.number, **fields))
+
+    def abort(self, door: str, swap: int) -> Operation:
+        self.calls.append(("abort", door, swap))
+        operation = self.operation(door, swap)
+        if operation.outcome("switched"):
+            raise Refused(1, "it has switched already", extra={"swap": swap})
+        self.say(operation, "swap.aborted", generation="v2#2")
+        operation.fail("aborted", 130, "the swap was aborted; v1#1 still serves")
+        self.aborted.set()
+        return operation
+
+    def operation(self, door: str, number: int) -> Operation:
+        if number not in self.operations:
+            raise Refused(1, f"swap {number} is not known", status=NOT_FOUND)
+        return self.operations[number]
+
+    def drain(self, door: str, version: str, *, over: float) -> dict[str, Any]:
+        self.calls.append(("drain", door, version, over))
+        if version == "v2":
+            raise Refused(1, "v2#2 is active: only a draining generation can be drained")
+        return {"generation": "v1#1", "streams": 6, "message": "closed 6 streams of v1#1"}
+
+    def stop(self, *, now: bool) -> None:
+        self.calls.append(("stop", now))
+        self.stopped.set()
+
+
+def status(doors: tuple[str, ...], pid: int) -> dict[str, Any]:
+    """The contract's sample, filled in."""
+    generations = [
+        {
+            "id": "v2#2",
+            "version": "v2",
+            "generation": 2,
+            "state": "active",
+            "since": "2026-11-22T09:00:00Z",
+            "streams": {"open": 3, "total": 10},
+            "bytes": {"up": 1000, "down": 90000},
+            "processes": [{"pid": 4720, "state": "up", "restarts": 0, "socket": "run/g2/0.sock"}],
+        },
+        {
+            "id": "v1#1",
+            "version": "v1",
+            "generation": 1,
+            "state": "draining",
+            "since": "2026-11-22T08:00:00Z",
+            "streams": {"open": 6, "total": 110},
+            "bytes": {"up": 1000, "down": 90000},
+            "oldest": {"client": "127.0.0.1:50000", "age_s": 3600.0},
+            "processes": [{"pid": 4719, "state": "up", "restarts": 2, "socket": "run/g1/0.sock"}],
+        },
+    ]
+    return {
+        "frontdoor": "0.1.0",
+        "pid": pid,
+        "uptime_s": 12.5,
+        "doors": [
+            {
+                "name": name,
+                "listen": ["127.0.0.1:8080"],
+                "protocol": "tcp",
+                "active": "v2#2",
+                "paused": False,
+                "swap": None,
+                "streams": {
+                    "accepted": 120,
+                    "open": 9,
+                    "ended": {"client_closed": 80, "backend_closed": 30, "drain_closed": 1},
+                },
+                "generations": generations,
+            }
+            for name in doors
+        ],
+    }
+
+
+@asynccontextmanager
+async def control_socket(
+    door: FakeDoor, path: str, errors: list[Exception] | None = None
+) -> AsyncIterator[server.Server]:
+    """Serve `door` at `path`, as the door process does."""
+    with open_listener(path) as listener:
+        async with door_process(door, listener, errors) as running:
+            yield running
+
+
+def open_listener(path: str) -> socket.socket:
+    """Open the control socket, as the keeper does."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(512)
+    listener.setblocking(False)
+    return listener
+
+
+@asynccontextmanager
+async def door_process(
+    door: FakeDoor, listener: socket.socket, errors: list[Exception] | None = None
+) -> AsyncIterator[server.Server]:
+    """Serve `door` on a listener that may live longer."""
+    running = server.Server(api.app(door), listener, ([] if errors is None else errors).append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(running.run)
+        yield running
+        nursery.cancel_scope.cancel()
+
+
+async def ask(path: str, request: bytes) -> bytes:
+    """Send `request` as it is, and return all that comes until the server closes."""
+    stream = await trio.open_unix_socket(path)
+    async with stream:
+        await stream.send_all(request)
+        answer = b""
+        with trio.fail_after(10):
+            async for data in stream:
+                answer += data
+    return answer
+
+
+async def get(path: str, target: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
+    """Return status and JSON of one call; of a stream of lines, a list."""
+    payload = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    head = f"{method} {target} HTTP/1.1\r\nHost: frontdoor\r\nConnection: close\r\nContent-Length: {len(payload)}"
+    answer = await ask(path, head.encode() + b"\r\n\r\n" + payload)
+    return parse(answer)
+
+
+def parse(answer: bytes) -> tuple[int, Any]:
+    import h11
+
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(answer)
+    client.receive_data(b"")
+    response, body = client.next_event(), b""
+    assert isinstance(response, h11.Response)
+    while isinstance(event := client.next_event(), h11.Data):
+        body += bytes(event.data)
+    lines = [json.loads(line) for line in body.splitlines()]
+    kind = dict(response.headers)[b"content-type"]
+    assert kind in (b"application/json", b"application/x-ndjson")
+    return response.status_code, lines if kind == b"application/x-ndjson" else lines[0]
+
+
+async def until(condition: Any, what: str) -> None:
+    """Wait until `condition()` holds."""
+    with trio.move_on_after(10):
+        while not condition():
+            await trio.sleep(0.01)
+        return
+    raise AssertionError(f"in vain: {what}")

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+
+from control.fakedoor import FakeDoor, ask, get, until
+from frontdoor.control.server import Server
+
+
+async def test_status_is_the_operators(door: FakeDoor, path: str) -> None:
+    assert await get(path, "/v1/status") == (200, door.state)
+
+
+async def test_healthz_follows_the_doors(door: FakeDoor, path: str) -> None:
+    assert await get(path, "/healthz") == (200, {"healthy": True})
+    door.is_healthy = False
+    status, answer = await get(path, "/healthz")
+    assert (status, answer["exit_code"], answer["healthy"]) == (503, 1, False)
+
+
+async def test_a_swap_is_shown_as_it_happens_and_ends_with_its_outcome(door: FakeDoor, path: str) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def go() -> None:
+            await door.started.wait()
+            door.say(door.operations[1], "swap.switched", streams=3)
+            door.operations[1].reach("baked", "active", 0, "v2#2 is active", streams=3)
+            door.say(door.operations[1], "drain.finished")
+
+        nursery.start_soon(go)
+        status, lines = await get(path, "/v1/doors/main/swap", "POST", {"version": "v2"})
+    assert status == 200
+    assert [line["event"] for line in lines] == ["swap.started", "swap.switched", "result"]
+    assert lines[-1] | {"time": None} == {
+        "event": "result",
+        "time": None,
+        "swap": 1,
+        "result": "active",
+        "exit_code": 0,
+        "message": "v2#2 is active",
+        "streams": 3,
+    }
+    # And again, by its number, further on.
+    door.operations[1].reach("drained", "drained", 0, "v1#1 is drained")
+    status, lines = await get(path, "/v1/doors/-/swaps/1?wait=drained")
+    assert [line["event"] for line in lines] == ["swap.started", "swap.switched", "drain.finished", "result"]
+
+
+async def test_a_swap_outlives_the_client_who_asked(door: FakeDoor, path: str, running: Server) -> None:
+    stream = await trio.open_unix_socket(path)
+    body = b'{"version": "v2", "wait": "drained"}'
+    await stream.send_all(b"POST /v1/doors/-/swap HTTP/1.1\r\nHost: x\r\nContent-Length: 36\r\n\r\n" + body)
+    await door.started.wait()
+    head = await stream.receive_some()
+    assert b"frontdoor-swap: 1\r\n" in head.lower()
+    await stream.aclose()
+    await until(lambda: not running.connections, "the connection's end")
+    assert not door.operations[1].finished
+    door.operations[1].fail("failed", 4, "v2#2 exited; v1#1 still serves", output=["Traceback"])
+    _, lines = await get(path, "/v1/doors/main/swaps/1")
+    assert lines[-1]["exit_code"] == 4
+    assert lines[-1]["output"] == ["Traceback"]
+
+
+async def test_abort(door: FakeDoor, path: str) -> None:
+    door.swap("main", "v2")
+    status, lines = await get(path, "/v1/doors/main/abort", "POST", {"swap": 1})
+    assert (status, lines[-1]["result"], lines[-1]["exit_code"]) == (200, "aborted", 130)
+    status, answer = await get(path, "/v1/doors/main/abort", "POST", {"swap": 1})
+    assert (status, answer["exit_code"]) == (409, 1)
+
+
+async def test_events_history_and_follow(door: FakeDoor, path: str) -> None:
+    for n in range(5):
+        door.bus.publish("paused", door="main", n=n)
+    _, lines = await get(path, "/v1/events?history=2&follow=0")
+    assert [line["n"] for line in lines] == [3, 4]
+
+    stream = await trio.open_unix_socket(path)
+    await stream.send_all(b"GET /v1/events?history=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    seen = b""
+    while b'"n": 4' not in seen:
+        seen += await stream.receive_some()
+    door.bus.publish("resumed", door="main", n=5)
+    while b'"n": 5' not in seen:
+        seen += await stream.receive_some()
+    await stream.aclose()
+    await until(lambda: not door.bus.followers, "the follower's end")
+
+
+async def test_followers_end_when_the_bus_is_closed(door: FakeDoor, path: str) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def close() -> None:
+            await until(lambda: door.bus.followers, "a follower")
+            door.bus.publish("door.stopping")
+            door.bus.close()
+
+        nursery.start_soon(close)
+        status, lines = await get(path, "/v1/events")
+    assert (status, [line["event"] for line in lines]) == (200, ["door.stopping"])
+
+
+async def test_drain_and_stop_answer_at_once_in_the_shape_of_a_result(door: FakeDoor, path: str) -> None:
+    status, lines = await get(path, "/v1/doors/-/drain", "POST", {"version": "v1", "over": 0})
+    assert (status, lines[0]["result"], lines[0]["exit_code"]) == (200, "closed", 0)
+    _, lines = await get(path, "/v1/doors/-/drain", "POST", {"version": "v1", "over": 600})
+    assert lines[0]["result"] == "closing"
+    status, answer = await get(path, "/v1/doors/-/drain", "POST", {"version": "v2", "over": 0})
+    assert (status, answer["exit_code"]) == (409, 1)
+    _, lines = await get(path, "/v1/stop", "POST")
+    assert (lines[0]["result"], lines[0]["pid"]) == ("stopping", 4711)
+    await get(path, "/v1/stop", "POST", {"now": True})
+    assert door.calls == [
+        ("drain", "main", "v1", 0.0),
+        ("drain", "main", "v1", 600.0),
+        ("drain", "main", "v2", 0.0),
+        ("stop", False),
+        ("stop", True),
+    ]
+
+
+async def test_streams_may_be_of_one_version(door: FakeDoor, path: str) -> None:
+    door.open_streams = [{"id": 1, "generation": "v1#1"}, {"id": 2, "generation": "v2#2"}]
+    assert await get(path, "/v1/streams") == (200, {"streams": door.open_streams})
+    assert await get(path, "/v1/streams?version=v2%232&door=-") == (200, {"streams": door.open_streams[1:]})
+    assert door.calls == [("streams", None, None), ("streams", "main", "v2#2")]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "status", "exit_code", "says"),
+    [
+        ("GET", "/", None, 404, 2, "dashboard is not built yet"),
+        ("GET", "/metrics", None, 404, 2, "not built yet"),
+        ("GET", "/v1/nothing", None, 404, 2, "nothing at /v1/nothing"),
+        ("GET", "/v1/status/", None, 404, 2, "nothing at"),
+        ("DELETE", "/v1/status", None, 405, 2, "DELETE is not what"),
+        ("GET", "/v1/doors/main/swap", None, 405, 2, "GET is not what"),
+        ("POST", "/v1/doors/main/swap", None, 400, 2, "not JSON"),
+        ("POST", "/v1/doors/main/swap", b"{", 400, 2, "not JSON"),
+        ("POST", "/v1/doors/main/swap", b"\xff\xfe", 400, 2, "not JSON"),
+        ("POST", "/v1/doors/main/swap", b"[" * 60000, 400, 2, "not JSON"),
+        ("POST", "/v1/doors/main/swap", b" " * 70000, 413, 2, "longer than 65536"),
+        ("POST", "/v1/doors/main/swap", ["v2"], 400, 2, "not a JSON object"),
+        ("POST", "/v1/doors/main/swap", {}, 400, 2, "version is missing"),
+        ("POST", "/v1/doors/main/swap", {"version": 2}, 400, 2, "version is a text"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "wiat": "x"}, 400, 2, "no field 'wiat'"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "wait": "x"}, 400, 2, "wait is one of"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "wait": []}, 400, 2, "wait is one of"),
+        ("POST", "/v1/doors/main/swap", {"version": "v9"}, 400, 2, "did you mean v2"),
+        ("POST", "/v1/doors/side/swap", {"version": "v2"}, 404, 2, "no door 'side'; there is main"),
+        ("POST", "/v1/doors/main/swap", {"version": "oops"}, 500, 1, "frontdoor made a mistake"),
+        ("POST", "/v1/doors/main/drain", {"version": "v1"}, 400, 2, "over is missing"),
+        ("POST", "/v1/doors/main/drain", {"version": "v1", "over": True}, 400, 2, "over is a number"),
+        ("POST", "/v1/doors/main/drain", {"version": "v1", "over": -1}, 400, 2, "number from 0"),
+        ("POST", "/v1/doors/main/drain", b'{"version": "v1", "over": NaN}', 400, 2, "number from 0"),
+        ("POST", "/v1/doors/main/drain", b'{"version": "v1", "over": 1e999}', 400, 2, "number from 0"),
+        ("POST", "/v1/doors/main/abort", {"swap": 1.5}, 400, 2, "whole number"),
+        ("POST", "/v1/stop", {"now": "yes"}, 400, 2, "true or false"),
+        ("GET", "/v1/doors/main/swaps/7", None, 404, 1, "swap 7 is not known"),
+        ("GET", "/v1/doors/main/swaps/x", None, 404, 2, "nothing at"),
+        ("GET", "/v1/doors/main/swaps/1?wait=soon", None, 400, 2, "wait is one of"),
+        ("GET", "/v1/events?history=-1", None, 400, 2, "number of events"),
+        ("GET", "/v1/events?follow=yes", None, 400, 2, "0 or 1"),
+        ("GET", "/v1/status?x=1", None, 400, 2, "no parameter 'x'"),
+        ("GET", "/v1/events?history=1&history=2", None, 400, 2, "given twice"),
+    ],
+)
+async def test_what_is_refused_is_said_in_json(
+    path: str, method: str, target: str, body: Any, status: int, exit_code: int, says: str
+) -> None:
+    got, answer = await get(path, target, method, body)
+    assert (got, answer["exit_code"]) == (status, exit_code)
+    assert says in answer["error"]
+    assert (await get(path, "/v1/status"))[0] == 200
+
+
+async def test_busy_says_who(door: FakeDoor, path: str) -> None:
+    door.swap("main", "v2")
+    status, answer = await get(path, "/v1/doors/main/swap", "POST", {"version": "v2"})
+    assert (status, answer["exit_code"], answer["swap"]) == (409, 5, 1)
+
+
+async def test_a_mistake_is_reported(path: str, errors: list[Exception]) -> None:
+    await get(path, "/v1/doors/main/swap", "POST", {"version": "oops"})
+    assert "a mistake of the door's" in repr(errors)
+
+
+async def test_several_doors_must_be_named(door: FakeDoor, path: str) -> None:
+    door.doors = ("main", "side")
+    status, answer = await get(path, "/v1/doors/-/swap", "POST", {"version": "v2"})
+    assert (status, answer["exit_code"], answer["doors"]) == (400, 2, ["main", "side"])
+    assert "main, side" in answer["error"]
+
+
+async def test_head_of_a_stream_does_not_follow_it(path: str) -> None:
+    answer = await ask(path, b"HEAD /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
