@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frontdoor.keeper import wire
+from frontdoor.keeper.custody import Custody
+from keeper.stage import Puppet, Stage, read_line
+from keeper.stage import stage as open_stage
+from keeper.watching import descriptors, until
+
+
+@pytest.fixture
+def custody() -> Iterator[Custody]:
+    it = Custody(lambda body: None, (1024, 1024))
+    yield it
+    for entry in it.vault:
+        it.vault.drop(entry.key)
+
+
+def ask(custody: Custody, op: str, fds: list[int] | None = None, **fields: Any) -> dict[str, Any]:
+    body, _ = custody.answer(wire.Message({"op": op, **fields}, fds or []))
+    return body
+
+
+# -- requests that are none ---------------------------------------------------------------------------------------
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({}, "no operation is called None"),
+    ({"op": "no such"}, "no operation is called 'no such'"),
+    ({"op": ["put"]}, "no operation is called"),
+    ({"op": "x" * 100_000}, "no operation is called"),
+    ({"op": "hello"}, "KeyError: 'protocol'"),
+    ({"op": "hello", "protocol": 0}, "speaks protocol 1, not 0"),
+    ({"op": "listen"}, "KeyError: 'key'"),
+    ({"op": "listen", "key": "a"}, "KeyError: 'address'"),
+    ({"op": "listen", "key": "a", "address": 5}, "AttributeError"),
+    ({"op": "listen", "key": "a", "address": "nowhere"}, "ValueError"),
+    ({"op": "listen", "key": "a", "address": "127.0.0.1:99999"}, "99999 is no port"),
+    ({"op": "listen", "key": "a", "address": "192.0.2.1:80"}, "assign requested address"),
+    ({"op": "listen", "key": ["a"], "address": "127.0.0.1:0"}, "a key is a string"),
+    ({"op": "listen", "key": "a", "address": "unix:/tmp/\0"}, "null"),
+    ({"op": "listen", "key": "a", "address": "unix:/no/such/folder/s", "mode": 0o600}, "No such file"),
+    ({"op": "listen", "key": "a", "address": "unix:/no/such/folder/s", "mode": "rw"}, "TypeError"),
+    ({"op": "put"}, "KeyError: 'key'"),
+    ({"op": "put", "key": {"a": 1}}, "a key is a string"),
+    ({"op": "put", "key": "a", "note": "x" * (wire.MAX_BYTES - 100)}, "that fit into one packet"),
+    ({"op": "note"}, "KeyError: 'key'"),
+    ({"op": "note", "key": None}, "a key is a string"),
+    ({"op": "note", "key": "a", "note": "x" * (wire.MAX_BYTES - 100)}, "that fit into one packet"),
+    ({"op": "drop"}, "KeyError: 'keys'"),
+    ({"op": "drop", "keys": 7}, "TypeError"),
+    ({"op": "drop", "keys": [["a"]]}, "TypeError"),
+    ({"op": "spawn"}, "KeyError: 'key'"),
+    ({"op": "spawn", "key": "a"}, "KeyError: 'argv'"),
+    ({"op": "spawn", "key": "a", "argv": ["true"]}, "KeyError: 'env'"),
+    ({"op": "spawn", "key": "a", "argv": [], "env": {}}, "a command is a list of strings"),
+    ({"op": "spawn", "key": "a", "argv": "true", "env": {}}, "a command is a list of strings"),
+    ({"op": "spawn", "key": "a", "argv": ["true", 5], "env": {}}, "a command is a list of strings"),
+    ({"op": "spawn", "key": "a", "argv": ["true"], "env": 5}, "TypeError"),
+    ({"op": "spawn", "key": "a", "argv": ["true"], "env": {"A": 5}}, "expected str"),
+    ({"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "cwd": 5}, "cannot be started in the folder 5"),
+    ({"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "cwd": ["/"]}, "true: "),
+    ({"op": "spawn", "key": ["a"], "argv": ["true"], "env": {}}, "a key is a string"),
+    ({"op": "signal"}, "KeyError: 'key'"),
+    ({"op": "signal", "key": ["a"], "number": 15}, "TypeError"),
+    ({"op": "signal", "key": "live"}, "KeyError: 'number'"),
+    ({"op": "signal", "key": "live", "number": "TERM"}, "TypeError"),
+    ({"op": "signal", "key": "live", "number": 12345}, "Invalid argument"),
+    ({"op": "signal", "key": "live", "number": 10**30}, "OverflowError"),
+    ({"op": "forget"}, "KeyError: 'key'"),
+    ({"op": "forget", "key": {}}, "TypeError"),
+    ({"op": "bye"}, "KeyError: 'code'"),
+    ({"op": "bye", "code": "soon"}, "ValueError"),
+    ({"op": "bye", "code": 300}, "300 is no exit code"),
+    ({"op": "bye", "code": -1}, "-1 is no exit code"),
+    ({"op": "bye", "code": float("inf")}, "OverflowError"),
+    ({"op": "bye", "code": None}, "TypeError"),
+]
+
+
+class Real:
+    """A keeper with a door process and one child, for all requests that are none."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.door = stage.enter()
+        self.door.greet()
+        self.door.ask("served")
+        _, output = self.door.spawn("live", "sleep", "1000")
+        os.close(output)
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Real]:
+    with open_stage() as stage:
+        yield Real(stage)
+
+
+@pytest.mark.parametrize(("body", "problem"), WRONG, ids=lambda value: repr(value)[:60])
+def test_what_is_not_understood_is_answered_and_changes_nothing(real: Real, body: dict[str, Any], problem: str) -> None:
+    before = descriptors(real.stage.pid)
+    read, write = os.pipe()
+    real.door.say({"id": 7, **body}, [read, write])  # descriptors that nobody asked for are closed
+    answer = real.door.hear()
+    assert answer.body["re"] == 7
+    assert problem in answer.body["error"]
+    assert len(answer.body["error"]) <= 2000
+    assert answer.fds == []
+    assert descriptors(real.stage.pid) == before
+    assert real.stage.keeper.poll() is None
+    os.close(read)
+    os.close(write)
+
+
+def test_the_child_is_none_the_worse_for_it(real: Real) -> None:
+    assert real.door.ask("signal", key="live", number=signal.SIGKILL).body["sent"] is True
+    assert real.door.hear_of("exited")["status"] == -9
+
+
+@given(
+    op=st.sampled_from(["hello", "put", "note", "drop", "signal", "forget", "served", "bye", "?"]),
+    fields=st.dictionaries(
+        st.sampled_from(["key", "keys", "note", "number", "code", "protocol", "id"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+            lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=3), values, max_size=2),
+            max_leaves=5,
+        ),
+    ),
+)
+@settings(max_examples=50)
+def test_no_request_whatever_raises(op: str, fields: dict[str, Any]) -> None:
+    custody = Custody(lambda body: None, (1024, 1024))
+    body, _ = custody.answer(wire.Message({**fields, "op": op}))
+    wire.encode({"re": 1, **body})
+    for held, _ in custody.inventory():
+        wire.encode(held)
+
+
+# -- requests -----------------------------------------------------------------------------------------------------
+
+
+def test_hello_says_who_is_there_and_since_when(custody: Custody) -> None:
+    answer = ask(custody, "hello", protocol=1)
+    assert (answer["protocol"], answer["pid"]) == (1, os.getpid())
+    assert time.monotonic() - 60 < answer["since"] <= time.monotonic()
+    assert ask(custody, "hello", protocol=1) == answer
+
+
+def test_served_and_bye_are_remembered(custody: Custody) -> None:
+    assert (custody.serving, custody.leave_with) == (False, None)
+    ask(custody, "served")
+    ask(custody, "bye", code=4)
+    assert (custody.serving, custody.leave_with) == (True, 4)
+
+
+def test_put_takes_the_descriptors_and_note_keeps_them(custody: Custody) -> None:
+    before = descriptors()
+    read, write = os.pipe()
+    assert ask(custody, "put", [read, write], key="pipe", note=[1]) == {}
+    assert ask(custody, "note", key="pipe", note=[2]) == {}
+    assert list(custody.inventory()) == [({"op": "held", "key": "pipe", "note": [2], "first": 0}, (read, write))]
+    assert ask(custody, "drop", keys=["other", "pipe"]) == {"dropped": ["pipe"]}
+    assert list(custody.inventory()) == []
+    assert descriptors() == before
+
+
+def test_descriptors_that_came_without_being_asked_for_are_closed(custody: Custody) -> None:
+    before = descriptors()
+    ask(custody, "note", list(os.pipe()), key="a", note=1)
+    ask(custody, "served", list(os.pipe()))
+    assert descriptors() == before
+
+
+def test_a_message_that_lost_its_descriptors_is_refused(custody: Custody) -> None:
+    body, fds = custody.answer(wire.Message({"op": "put", "key": "a"}, truncated=True))
+    assert "at its limit of open files" in body["error"]
+    assert fds == ()
+    assert list(custody.inventory()) == []
+
+
+def test_an_entry_of_many_descriptors_is_handed_out_in_parts(custody: Custody) -> None:
+    custody.vault.put("many", "note", [os.open("/dev/null", os.O_RDONLY) for _ in range(300)])
+    parts = [(body["first"], len(fds)) for body, fds in custody.inventory()]
+    assert parts == [(0, 253), (253, 47)]
+
+
+def test_the_largest_note_that_is_taken_can_be_handed_out(custody: Custody) -> None:
+    body: dict[str, Any] = {"op": "note", "id": 1, "key": "k", "note": ""}
+    body["note"] = "é\n" * ((wire.REQUEST_BYTES - len(wire.encode(body))) // 4)
+    wire.encode(body, wire.REQUEST_BYTES)
+    assert ask(custody, **body) == {}
+    for held, _ in custody.inventory():
+        wire.encode(held)
+
+
+def test_listen_hands_out_the_listener_and_keeps_it(stage: Stage, door: Puppet) -> None:
+    answer = door.ask("listen", key="listen/a", address="127.0.0.1:0", note="n")
+    (fd,) = answer.fds
+    assert not os.get_inheritable(fd)
+    with socket.socket(fileno=fd) as copy:
+        address = copy.getsockname()
+    with socket.create_connection(address):  # ours is closed: the keeper's is there
+        pass
+    assert door.ask("drop", keys=["listen/a"]).body["dropped"] == ["listen/a"]
+    with socket.socket() as client:
+        assert client.connect_ex(address) != 0
+
+
+def test_listening_twice_at_one_address_is_refused_and_the_first_stays(door: Puppet) -> None:
+    (fd,) = door.ask("listen", key="a", address="127.0.0.1:0").fds
+    with socket.socket(fileno=fd) as sock:
+        host, port = sock.getsockname()
+        answer = door.ask("listen", key="b", address=f"{host}:{port}").body
+        assert "already in use" in answer["error"]
+        assert answer["errno"] == 98
+        with socket.create_connection((host, port)):
+            pass
+
+
+def test_listening_under_a_key_without_one_leaves_no_socket_file(stage: Stage, door: Puppet) -> None:
+    path = f"{stage.folder}/s"
+    assert "error" in door.ask("listen", address=f"unix:{path}").body
+    assert not os.path.exists(path)
+
+
+def test_a_childs_output_does_not_block_us_and_its_own_end_blocks(door: Puppet) -> None:
+    _, output = door.spawn("a", "sh", "-c", "cat /proc/$$/fdinfo/1; exec sleep 1000")
+    lines = dict(read_line(output).split(":\t") for _ in range(2))
+    assert not int(lines["flags"], 8) & os.O_NONBLOCK
+    assert not os.get_blocking(output)
+    os.close(output)
+
+
+def test_backends_get_the_limit_of_open_files_that_the_keeper_was_started_with() -> None:
+    with open_stage(shell="ulimit -Sn 77;") as stage:
+        door = stage.enter()
+        door.greet()
+        _, output = door.spawn("a", "sh", "-c", "ulimit -Sn")
+        assert read_line(output) == "77"
+        os.close(output)
+        with open(f"/proc/{stage.pid}/limits") as file:
+            (limits,) = [line.split() for line in file if line.startswith("Max open files")]
+        assert limits[3] == limits[4] != "77", "its own is raised to the hard one"
+
+
+def test_a_keeper_at_its_limit_refuses_and_keeps_what_it_has() -> None:
+    with open_stage(shell="ulimit -n 40;") as stage:
+        door = stage.enter()
+        door.greet()
+        door.ask("served")
+        fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(20)]
+        before = descriptors(stage.pid)
+        assert door.ask("put", fds, key="a").body == {"re": 3}
+        refused = door.ask("put", fds, key="b").body
+        assert (refused["errno"], "at its limit of open files" in refused["error"]) == (24, True)
+        assert len(descriptors(stage.pid)) == len(before) + 20
+        door.ask("put", fds[: 40 - len(descriptors(stage.pid))], key="c")
+        assert door.ask("listen", key="l", address="127.0.0.1:0").body["error"] == "Too many open files"
+        assert door.ask("spawn", key="s", argv=["true"], env={}).body["error"] == "Too many open files"
+        # Even a door process cannot be started now: the keeper says so, and tries again.
+        door.die()
+        until(lambda: "could not be started ([Errno 24] Too many open files)" in stage.errors)
+        assert stage.keeper.poll() is None
+        for fd in fds:
+            os.close(fd)
