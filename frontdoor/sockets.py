@@ -1,0 +1,45 @@
+"""Sockets as bare descriptor numbers. The relay holds thousands; a socket object each would be most of its memory."""
+
+import os
+import socket
+
+
+def dial(address: str) -> int | None:
+    """Connect to a Unix socket now; the descriptor, or None when the backlog there is full.
+
+    A Unix socket connects at once or not at all: with a full backlog ``connect`` says EAGAIN and nothing is under way
+    (connect(2)); ``trio.open_unix_socket`` takes that for a connection in progress and for a success.
+
+    Raises OSError: ConnectionRefusedError and FileNotFoundError mean that nobody listens.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
+        try:
+            sock.connect(address)
+        except BlockingIOError:
+            return None
+        return sock.detach()
+
+
+def shut(fd: int, how: int = socket.SHUT_WR) -> None:
+    """Send FIN. It is harmless on a socket that is not connected any more."""
+    # The family does not matter to shutdown(2), and naming one saves the three system calls that find it out.
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        sock.shutdown(how)
+    except OSError:
+        pass  # ENOTCONN: the other side has reset it, and its read has said so or will
+    finally:
+        sock.detach()
+
+
+def receive(fd: int, count: int) -> bytes:
+    """Read at most ``count`` bytes now. Raises BlockingIOError and OSError as recv(2)."""
+    return os.read(fd, count)
+
+
+def show(address: object) -> str:
+    """A client's address for people: ``203.0.113.7:51234``, ``[2001:db8::1]:443``, ``unix``."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = address[0], address[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return "unix"
