@@ -1,0 +1,1 @@
+"""The data plane: from an accepted client to the last byte of its stream."""

@@ -1,0 +1,160 @@
+"""How a stream ends: which direction first, what the other one still gets, when that is all.
+
+HUP and ERR never end a direction, and no failed write ends the other one: only a read's 0 or errno does, and only
+after what was read before has been delivered.
+"""
+
+import time
+
+from frontdoor import sockets
+from frontdoor.policy.ledger import Reason
+from frontdoor.traffic.pipes import DISCARD
+from frontdoor.traffic.plumbing import Plumbing
+from frontdoor.traffic.stream import SHUT_BOTH, SHUT_READ, Flow, Stream, is_hangup
+
+GOODBYE = 30.0
+"""Seconds for a client to notice that the backend has closed, while what it still sends is thrown away; and"""
+GOODBYE_SILENCE = 5.0
+"""seconds of its silence that are enough. Both are nginx's lingering_time and lingering_timeout."""
+
+FORCED_GOODBYE = 1.0
+"""Seconds for a client to take what is in the pipe and to close, when its stream is closed by a deadline."""
+
+
+class Ending:
+    """The streams of a relay, from the first sign of an end to the last descriptor."""
+
+    def __init__(self, plumbing: Plumbing, streams: dict[int, Stream]) -> None:
+        """``streams``: the open ones, by number. Those that have ended are taken out."""
+        self._plumbing = plumbing
+        self.streams = streams
+        self.flows: dict[int, Flow] = {}
+        """By the descriptor that they read from."""
+        self.parting: dict[int, Stream] = {}
+        """Streams of which one direction has ended: those whose time is counted."""
+
+    def force(self, stream: Stream, reason: Reason) -> None:
+        """End a stream before its time, in order.
+
+        What the client still sends is thrown away until it has closed too: closing a socket with unread input sends
+        RST, which would destroy what the client has not read yet.
+        """
+        if not stream.up.live:
+            return
+        until = time.monotonic() + FORCED_GOODBYE
+        if stream.deadline is not None:
+            stream.deadline = min(stream.deadline, until)  # it has ended already, for another reason
+            return
+        stream.reason = reason
+        stream.deadline = until
+        self._deafen(stream.up)
+        sockets.shut(stream.down.source, SHUT_BOTH)
+        if not stream.down.over and not stream.down.held:
+            self._end(stream.down)
+        self._settle(stream)
+
+    def last_delivered(self, flow: Flow) -> None:
+        """The stream was closed by a deadline, and this was the rest of what it had to say to the client."""
+        self._end(flow)
+        self._settle(flow.stream)
+
+    def source_ended(self, flow: Flow, events: int) -> None:
+        """The source has said all: pass its FIN on. Its pipe is empty, or it would not have been read."""
+        stream = flow.stream
+        if flow is stream.up:
+            stream.reason = stream.reason or Reason.CLIENT_CLOSED
+        else:
+            stream.reason = stream.reason or self._blame(stream, Reason.BACKEND_CLOSED)
+            if is_hangup(events):
+                self._deafen(stream.up)
+        self._end(flow)
+        self._settle(stream)
+
+    def hung_up(self, flow: Flow) -> None:
+        """A side that had finished sending before has now closed, or reset: it does not receive any more either."""
+        self._deafen(flow.twin)
+        self._settle(flow.stream)
+
+    def source_failed(self, flow: Flow) -> None:
+        """Reading failed: that side is gone, in both directions."""
+        stream = flow.stream
+        if flow is stream.up:
+            stream.reason = stream.reason or Reason.CLIENT_RESET
+            self.finish(stream)
+            return
+        # A Unix socket says ECONNRESET also when the backend closed it with a part of the request unread. What it
+        # answered before is delivered already; the client gets a FIN behind it, since a RST could destroy that.
+        stream.reason = stream.reason or self._blame(stream, Reason.BACKEND_RESET)
+        self._deafen(stream.up)
+        self._end(flow)
+        self._settle(stream)
+
+    def sink_failed(self, flow: Flow) -> None:
+        """Writing failed: this direction is over, the other one goes on to its own end."""
+        stream = flow.stream
+        if flow is stream.up:
+            stream.reason = stream.reason or self._blame(stream, Reason.BACKEND_CLOSED)
+        else:
+            stream.reason = stream.reason or Reason.CLIENT_RESET
+        self._deafen(flow)
+        self._settle(stream)
+
+    @staticmethod
+    def _blame(stream: Stream, reason: Reason) -> Reason:
+        return Reason.BACKEND_GONE if stream.seat.gone() else reason
+
+    def _deafen(self, flow: Flow) -> None:
+        """Nobody receives this direction any more: go on reading, so that the source can finish, and throw it away."""
+        if flow.deaf:
+            return
+        flow.deaf = True
+        flow.sink = DISCARD
+        if flow.held:
+            self._plumbing.drop(flow)
+        if flow is flow.stream.down:
+            # As if there were no door: who sends to a client that has gone gets EPIPE. Else a backend that never stops
+            # sending, and does not read either, would keep the stream for ever. What it has sent can still be read.
+            sockets.shut(flow.source, SHUT_READ)
+        flow.reading = not flow.ended
+        self._plumbing.arm(flow)
+        self._plumbing.arm(flow.twin)
+
+    def _end(self, flow: Flow) -> None:
+        """Nothing more comes in this direction: FIN."""
+        flow.ended, flow.reading = True, False
+        if not flow.deaf:
+            sockets.shut(flow.sink)
+        self._plumbing.arm(flow)
+
+    def _settle(self, stream: Stream) -> None:
+        """After a direction is over: end the stream, if that was all."""
+        if not stream.up.live:
+            return
+        up, down = stream.up, stream.down
+        self.parting[stream.number] = stream
+        stream.stamp = time.monotonic()  # the silence that matters from here on begins now
+        if not (up.over and down.over):
+            return
+        if up.ended or down.deaf:
+            self.finish(stream)
+        elif stream.deadline is None:
+            # The backend is gone, and its last word is on the way to a client that is still sending.
+            stream.deadline = stream.stamp + GOODBYE
+
+    def finish(self, stream: Stream) -> None:
+        """Release everything: no descriptor, pipe or lease is left."""
+        del self.streams[stream.number]
+        self.parting.pop(stream.number, None)
+        for flow in (stream.up, stream.down):
+            self._plumbing.disarm(flow)
+            del self.flows[flow.source]
+            self._plumbing.close_later(flow.source)
+            if flow.held:
+                self._plumbing.drop(flow)
+            flow.reading = flow.live = False
+        seat = stream.seat
+        seat.generation.up_bytes += stream.up.moved
+        seat.generation.down_bytes += stream.down.moved
+        assert stream.reason is not None
+        stream.gate.ledger.end(stream.reason)
+        stream.gate.switchboard.release(seat)

@@ -1,0 +1,118 @@
+"""What the relay's flows run through: the epoll set, the pipes, and the descriptors' end."""
+
+import os
+import select
+from collections.abc import Callable
+
+from frontdoor.traffic.pipes import DISCARD, Pipe, Pool
+from frontdoor.traffic.stream import Flow
+
+
+class Plumbing:
+    """Registers flows for what they want, lends them pipes, and closes descriptors when it is safe to.
+
+    ``spare`` is the pipe through which every move goes. It is empty between two moves; None: there is none to be had,
+    and flows that would need it starve until one comes back.
+    """
+
+    def __init__(self, room: Callable[[int], bool]) -> None:
+        """``room(n)``: whether there are descriptors for an nth pipe."""
+        self.epoll = select.epoll()
+        self._pool = Pool(room)
+        self.spare: Pipe | None = self._pool.take()
+        self._starved: list[Flow] = []
+        self._closing: list[int] = []
+        self._waiting: list[Callable[[], object]] = []
+
+    def __repr__(self) -> str:
+        return f"<Plumbing {self._pool}, {len(self._starved)} starved>"
+
+    # -- registrations ----------------------------------------------------------------------------------------------
+
+    def arm(self, flow: Flow) -> None:
+        """Register the source's descriptor for what is wanted now, and for nothing if that is nothing."""
+        wanted, mask = flow.wanted, flow.mask
+        if wanted == mask:
+            return
+        if not mask:
+            self.epoll.register(flow.source, wanted)
+        elif not wanted:
+            self.epoll.unregister(flow.source)
+        else:
+            self.epoll.modify(flow.source, wanted)
+        flow.mask = wanted
+
+    def disarm(self, flow: Flow) -> None:
+        """Register the source's descriptor for nothing. It is about to be closed."""
+        if flow.mask:
+            self.epoll.unregister(flow.source)
+            flow.mask = 0
+
+    # -- pipes ------------------------------------------------------------------------------------------------------
+
+    def hold(self, flow: Flow, count: int) -> None:
+        """The receiver is slow: the flow keeps the spare pipe with ``count`` bytes in it, and is not read."""
+        flow.pipe, flow.held, flow.reading = self.spare, count, False
+        self.spare = self._pool.take()
+        self.arm(flow)
+        self.arm(flow.twin)
+
+    def let_go(self, flow: Flow) -> None:
+        """The flow's pipe is empty again."""
+        pipe, flow.pipe = flow.pipe, None
+        assert pipe is not None
+        if self.spare is None:
+            self.spare = pipe
+            self._feed()
+        else:
+            self._pool.give(pipe)
+
+    def drop(self, flow: Flow) -> None:
+        """Nobody will receive what the flow's pipe holds: it is freed, and the pipe is as new."""
+        pipe = flow.pipe
+        assert pipe is not None
+        while flow.held:
+            flow.held -= os.splice(pipe.read, DISCARD, flow.held)
+        self.let_go(flow)
+
+    def starve(self, flow: Flow) -> None:
+        """There is no pipe to be had: the flow is not read until one comes back."""
+        flow.reading = False
+        self.arm(flow)
+        self._starved.append(flow)
+
+    def _feed(self) -> None:
+        starved, self._starved = self._starved, []
+        for flow in starved:
+            if flow.live and not flow.ended:
+                flow.reading = True
+                self.arm(flow)
+
+    # -- descriptors ------------------------------------------------------------------------------------------------
+
+    def close_later(self, fd: int) -> None:
+        """Close ``fd`` at the end of the batch: a number reused within it would get its predecessor's events."""
+        self._closing.append(fd)
+
+    def close_now(self) -> None:
+        """The end of a batch."""
+        if not self._closing:
+            return
+        closing, self._closing = self._closing, []
+        for fd in closing:
+            os.close(fd)
+        self.replenish()
+
+    def when_room(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` once, when a stream has ended and its descriptors are closed, or at the next sweep."""
+        self._waiting.append(callback)
+
+    def replenish(self) -> None:
+        """Try again what there was no descriptor for: a pipe, or accepting."""
+        if self.spare is None:
+            self.spare = self._pool.take()
+            if self.spare is not None:
+                self._feed()
+        waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            callback()
