@@ -55,7 +55,7 @@ class Switchboard:
         Raises Impossible, and changes nothing, when ``generation`` is not ready or the active one is being stopped.
         """
         old = self.active
-        if old is not None and old is not generation:
+        if old is not None:
             step(old.state, Happening.REPLACED)  # may raise: before anything has changed, so that the switch is whole
         generation.happen(Happening.SWITCHED_TO, now)
         self.active = generation

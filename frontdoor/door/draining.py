@@ -1,0 +1,84 @@
+"""Draining: an earlier generation finishes what it has, and is stopped after that."""
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import trio
+
+from frontdoor.policy.drain import Drain
+from frontdoor.policy.generation import Happening
+from frontdoor.policy.ledger import Reason
+
+if TYPE_CHECKING:
+    from frontdoor.door.door import Door
+    from frontdoor.processes.backend import Backend
+
+
+LOOK_AGAIN = 0.1
+"""Seconds between two looks after the deadline, while the last streams say goodbye."""
+
+
+class Draining:
+    """One generation on its way from the switch to its end."""
+
+    def __init__(self, door: "Door", backend: "Backend") -> None:
+        settings = door.settings.drain
+        self.backend = backend
+        self.finished = trio.Event()
+        """Its last stream has ended; its processes are being stopped."""
+        self._door = door
+        self._pace = Drain(time.monotonic(), settings.timeout, settings.close_over)
+        self._closed_before = 0
+        self._changed = trio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Draining {self.backend.generation} {self._pace}>"
+
+    @property
+    def closed(self) -> int:
+        """Streams that had to be closed."""
+        return self._closed_before + self._pace.closed
+
+    def status(self) -> dict[str, object]:
+        """As ``status --json`` shows it: seconds until the first stream is closed, and until the last one is."""
+        now = time.monotonic()
+        return {
+            "closed": self.closed,
+            "closes_from_s": None if math.isinf(self._pace.begins) else round(max(0.0, self._pace.begins - now), 1),
+            "deadline_s": None if math.isinf(self._pace.deadline) else round(max(0.0, self._pace.deadline - now), 1),
+        }
+
+    def changed(self) -> None:
+        """Its last stream has ended."""
+        self._changed.set()
+
+    def hasten(self, over: float) -> int:
+        """Close what is left evenly over that many seconds from now; how many streams that are."""
+        self._closed_before += self._pace.closed
+        self._pace = Drain(time.monotonic(), over, over)
+        self._changed.set()
+        return self.backend.generation.open
+
+    async def run(self, swap: int | None) -> None:
+        """Until the last stream has ended and the last process is gone."""
+        door, generation = self._door, self.backend.generation
+        door.say("drain.started", generation, swap=swap, streams=generation.open)
+        while generation.open:
+            self._close_due()
+            now = time.monotonic()
+            with trio.move_on_after(self._pace.next_at(now) - now if self._pace.next_at(now) > now else LOOK_AGAIN):
+                await self._changed.wait()
+            self._changed = trio.Event()
+        generation.happen(Happening.EMPTIED, time.time())
+        door.say("drain.finished", generation, swap=swap, closed=self.closed)
+        self.finished.set()
+        await door.stop_backend(self.backend)
+
+    def _close_due(self) -> None:
+        """Close the oldest of those that are open, as many as the pace asks for now."""
+        relay = self._door.world.relay
+        still = [stream for stream in relay.of(self.backend.generation) if stream.deadline is None]
+        for stream in still[: self._pace.due(time.monotonic(), len(still))]:
+            self._pace.closed += 1
+            relay.close(stream, Reason.DRAIN_CLOSED)

@@ -1,0 +1,28 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frontdoor.policy.readiness import Readiness
+
+
+def test_one_good_answer_is_enough_where_one_is_asked_for() -> None:
+    assert Readiness(1).good()
+
+
+def test_a_bad_answer_begins_the_count_anew_and_is_what_is_told() -> None:
+    readiness = Readiness(3)
+    assert readiness.last_problem == "it was not asked yet"
+    assert [readiness.good(), readiness.good()] == [False, False]
+    readiness.bad("GET /healthz was answered with 503")
+    assert readiness.last_problem == "GET /healthz was answered with 503"
+    assert [readiness.good(), readiness.good(), readiness.good()] == [False, False, True]
+
+
+@given(st.integers(1, 5), st.lists(st.booleans()))
+def test_ready_is_what_has_so_many_good_answers_in_a_row(successes: int, answers: list[bool]) -> None:
+    readiness = Readiness(successes)
+    for count, answer in enumerate(answers, 1):
+        if answer:
+            assert readiness.good() == (answers[:count][-successes:] == [True] * successes)
+        else:
+            readiness.bad(f"answer {count}")
+            assert readiness.last_problem == f"answer {count}"
