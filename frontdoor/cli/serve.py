@@ -20,7 +20,8 @@ def serve(config: str) -> None:
         with open(config, "rb") as file:
             file.read(1)
     except OSError as error:
-        raise click.UsageError(f"{config} cannot be read: {error.strerror or error}") from None
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        raise click.UsageError(f"{config}: {why}") from None
     # exec: the keeper's pid is the one that the user's shell, or systemd, knows. -P: the current folder is
     # where the app lives, and nothing in it may replace one of our modules.
     keeper = [sys.executable, "-P", "-m", "frontdoor.keeper", os.path.abspath(config)]

@@ -22,10 +22,11 @@ def render(state: Mapping[str, Any], now: datetime | None = None) -> str:
 
 
 def _door(door: Mapping[str, Any], now: datetime) -> list[str]:
-    listen = ", ".join(map(str, door.get("listen", [])))
+    listen = ", ".join(map(str, door.get("listen", []))) or "no address any more"
     active = door.get("active") or "nothing"
+    state = f", {door['state']}" if door.get("state") in ("starting", "stopping") else ""
     paused = ", paused" if door.get("paused") else ""
-    lines = [printable(f"door {door.get('name')} on {listen}: {active} is active{paused}")]
+    lines = [printable(f"door {door.get('name')} on {listen}: {active} is active{state}{paused}")]
     if swap := door.get("swap"):
         lines.append(f"  {_swap(swap)}")
     streams = door.get("streams", {})

@@ -148,7 +148,10 @@ class Watch:
                     f"frontdoor's door process was restarted, and swap {self._swap}'s outcome is not known "
                     f"({error}); {LOOK}"
                 ) from None
-            except (Broken, NotRunning) as error:
+            except NotRunning:
+                # The keeper holds the control socket however often the door process dies: serve itself has ended.
+                raise NotRunning(f"frontdoor ended during the swap, and its outcome is not known; {LOOK}") from None
+            except Broken as error:
                 why = str(error)
             else:
                 if time.monotonic() < give_up_at:

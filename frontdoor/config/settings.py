@@ -221,7 +221,7 @@ class FrontdoorSettings(Table):
     group: str = ""
     admin: str = ""
     log_format: Literal["auto", "console", "json"] = "auto"
-    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     _runtime_dir_shown: str = PrivateAttr(default="")
 

@@ -133,7 +133,7 @@ class Calls:
         """GET /healthz: 200 while every door has an active, ready generation."""
         if self._operator.healthy():
             return Answer({"healthy": True})
-        error = "a door has no active, ready generation; frontdoor status shows which"
+        error = "frontdoor starts or stops, or a door has no process that is up; frontdoor status shows which"
         return refusal(error, FAILED, UNAVAILABLE, {"healthy": False})
 
     async def swap(self, request: Request) -> Response:

@@ -58,7 +58,9 @@ class Draining:
         self._closed_before += self._pace.closed
         self._pace = Drain(time.monotonic(), over, over)
         self._changed.set()
-        return self.backend.generation.open
+        generation = self.backend.generation
+        self._door.say("drain.started", generation, streams=generation.open, over_s=over)
+        return generation.open
 
     async def run(self, swap: int | None) -> None:
         """Until the last stream has ended and the last process is gone."""

@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import re
+import shutil
 import stat
 
 PID_FILE = "frontdoor.pid"
@@ -70,6 +72,13 @@ def lock(path: str, pid: int) -> int:
         os.close(fd)
         raise FolderError(f"the pid file {name} cannot be written: {error.strerror}") from None
     return fd
+
+
+def sweep(path: str) -> None:
+    """Remove the sockets of generations that nobody stopped: the keeper before this one was killed."""
+    for name in os.listdir(path):
+        if re.fullmatch(r"g[0-9]+", name):
+            shutil.rmtree(os.path.join(path, name), ignore_errors=True)
 
 
 def clear(path: str) -> None:

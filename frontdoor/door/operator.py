@@ -37,7 +37,7 @@ class DoorOperator:
 
     def status(self) -> dict[str, Any]:
         """The whole state."""
-        return status.status(list(self._doors.values()), self._pid, self._since)
+        return status.status(list(self._doors.values()), self._pid, self._since, stopping=self.stopping)
 
     def healthy(self) -> bool:
         """Whether every door has an active generation with a process that takes streams."""
@@ -70,16 +70,19 @@ class DoorOperator:
                 f"wait until it has ended, and try again; {serves}",
                 extra={"swap": chosen.swap.number},
             )
+        name, numbered, _ = version.partition("#")
+        if numbered:
+            self._generations(chosen, version)  # an id must be one that there is
         try:
             settings = load(self._world.settings.path)
             if door not in settings.doors:
                 raise Refused(USAGE, f"the config has no door {door} any more; {serves}")
-            backend = settings.doors[door].backend(version.partition("#")[0])
+            backend = settings.doors[door].backend(name)
         except ConfigError as error:
             raise Refused(USAGE, f"the config is not valid; {serves}\n{error}") from None
         except UnknownVersion as error:
             raise Refused(USAGE, f"{error}; {serves}") from None
-        return chosen.begin_swap(version.partition("#")[0], backend, settings.text).operation
+        return chosen.begin_swap(name, backend, settings.text).operation
 
     def abort(self, door: str, swap: int) -> Operation:
         """End a swap before its switch."""
@@ -109,14 +112,9 @@ class DoorOperator:
             raise Refused(FAILED, f"nothing to drain: {state}{hint}")
         count = sum(each.hasten(over) for each in draining)
         ids = ", ".join(each.backend.generation.id for each in draining)
-        plural = "" if count == 1 else "s"
+        closing = "1 stream is" if count == 1 else f"{count} streams are"
         how = f"over {over:g} s" if over else "now"
-        return {
-            "door": door,
-            "draining": ids,
-            "streams": count,
-            "message": f"{ids}: {count} stream{plural} close {how}",
-        }
+        return {"door": door, "draining": ids, "streams": count, "message": f"{ids}: {closing} being closed {how}"}
 
     def stop(self, *, now: bool) -> None:
         """Begin to stop."""

@@ -122,6 +122,7 @@ class DoorProcess:
         try:
             folder.prepare(path)
             lock = folder.lock(path, held.keeper)
+            folder.sweep(path)
         except folder.FolderError as error:
             raise CannotStart(str(error)) from None
         await self._link.request("put", [lock], key="lock")
@@ -221,7 +222,7 @@ class DoorProcess:
         """The control API, under a supervisor that shares nothing with the relay: whatever it does, traffic goes on."""
 
         def failed(error: BaseException) -> None:
-            log.error("control.failed", error=repr(error))
+            log.warning("control.failed", error=_in_words(error))
 
         while True:
             try:
@@ -249,6 +250,18 @@ class DoorProcess:
             self._operator.ignored(signal.Signals(number).name)
 
 
+def _in_words(error: BaseException) -> str:
+    """The first thing that went wrong: "LocalProtocolError: bad Sec-WebSocket-Key"."""
+    leaf = _leaf(error)
+    return f"{type(leaf).__name__}: {leaf}"
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def _why(error: OSError) -> str:
     why = error.strerror or str(error)
     if why == "Address already in use":
@@ -260,10 +273,9 @@ def _why(error: OSError) -> str:
 
 def _report(errors: BaseExceptionGroup[CannotStart]) -> int:
     """Say it on stderr, as the last thing; the exit code."""
-    leaf: BaseException = errors
-    while isinstance(leaf, BaseExceptionGroup):
-        leaf = leaf.exceptions[0]
+    leaf = _leaf(errors)
     assert isinstance(leaf, CannotStart)
     with suppress(OSError):
-        os.write(sys.stderr.fileno(), f"frontdoor: {leaf}\n".encode())
+        lines = "\nfrontdoor: ".join(str(leaf).splitlines()) if leaf.exit_code == USAGE else str(leaf)
+        os.write(sys.stderr.fileno(), f"frontdoor: {lines}\n".encode())
     return leaf.exit_code

@@ -13,14 +13,14 @@ from frontdoor.sockets import show
 from frontdoor.traffic.stream import Stream
 
 
-def status(doors: list[Door], pid: int, since: float) -> dict[str, Any]:
+def status(doors: list[Door], pid: int, since: float, *, stopping: bool) -> dict[str, Any]:
     """The contract's status object. ``pid`` is that of serve; ``since`` the monotonic time of its start."""
     return {
         "frontdoor": frontdoor.__version__,
         "pid": pid,
         "door_pid": os.getpid(),
         "uptime_s": round(time.monotonic() - since, 3),
-        "doors": [_door(door) for door in doors],
+        "doors": [_door(door, stopping=stopping) for door in doors],
     }
 
 
@@ -40,7 +40,7 @@ def address(door: Door) -> list[str]:
     return shown
 
 
-def _door(door: Door) -> dict[str, Any]:
+def _door(door: Door, *, stopping: bool) -> dict[str, Any]:
     active = door.switchboard.active
     swap = door.swap
     return {
@@ -48,7 +48,8 @@ def _door(door: Door) -> dict[str, Any]:
         "listen": address(door),
         "protocol": door.settings.protocol,
         "active": active.id if active else None,
-        "paused": not door.gate.open,
+        "state": "stopping" if stopping else "serving" if active else "starting",
+        "paused": False,
         "swap": swap.status() if swap is not None and swap.under_way else None,
         "streams": {"accepted": door.ledger.accepted, "open": door.ledger.open, "ended": door.ledger.ended},
         "limit": {"connections": door.gate.limits.connections, "reached": door.gate.full},

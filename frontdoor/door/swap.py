@@ -119,7 +119,7 @@ class Swap:
         streams = self.old.open if self.old else 0
         self._say("swap.switched", **{"from": self.old.id if self.old else None, "to": self.target, "streams": streams})
         await self._door.remember()
-        drains = f"; {self.old.id} drains {streams} stream{'' if streams == 1 else 's'}" if self.old else ""
+        drains = f"; {self.old.id} drains {_streams(streams)}" if self.old else ""
         self.operation.reach("switched", "switched", DONE, f"{self.target} is active{drains}", streams=streams)
         return Event.SWITCHED
 
@@ -128,7 +128,8 @@ class Swap:
 
     async def _drain(self) -> Event:
         self._say("swap.settled", to=self.target)
-        self.operation.reach("baked", "switched", DONE, self._message("switched"))
+        switched = self.operation.outcome("switched") or {}
+        self.operation.reach("baked", "switched", DONE, switched["message"], streams=switched["streams"])
         self._door.free()
         if self._draining is not None:
             await self._draining.finished.wait()
@@ -159,7 +160,7 @@ class Swap:
         else:
             closed = self._draining.closed if self._draining else 0
             if closed:
-                message = f"{self.target} is active; {closed} streams of {self._old_id} had to be closed"
+                message = f"{self.target} is active; {_streams(closed)} of {self._old_id} had to be closed"
                 self.operation.reach("drained", "drained", CUT, message, closed=closed)
             else:
                 message = f"{self.target} is active; {self._old_id} is drained, no stream had to be closed"
@@ -177,10 +178,6 @@ class Swap:
     def _old_id(self) -> str:
         return self.old.id if self.old else "nothing"
 
-    def _message(self, milestone: str) -> str:
-        outcome = self.operation.outcome(milestone)
-        return str(outcome["message"]) if outcome else ""
-
     def _say(self, event: str, /, **fields: object) -> None:
         """Publish an event of this swap, and show it to those who follow it."""
         generation = self.candidate.generation if self.candidate else None
@@ -192,6 +189,10 @@ class Swap:
             self._say(event, **fields)
         elif self.candidate is not None:
             self._door.say(event, self.candidate.generation, **fields)
+
+
+def _streams(count: int) -> str:
+    return "1 stream" if count == 1 else f"{count} streams"
 
 
 Carry = Callable[[Swap], Awaitable[Event | None]]

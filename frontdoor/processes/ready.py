@@ -118,6 +118,7 @@ class Notify:
 
 async def prove(check: Check, settings: ReadySettings, good: Callable[[], bool], bad: Callable[[str], None]) -> None:
     """Ask until ``good`` says that it was asked often enough. Ends only then: the deadline is the caller's."""
+    missing = "it has not said READY=1" if settings.check.kind == "notify" else "no answer"
     while True:
         try:
             with trio.fail_after(settings.timeout):
@@ -125,7 +126,7 @@ async def prove(check: Check, settings: ReadySettings, good: Callable[[], bool],
         except NotReady as problem:
             bad(str(problem))
         except trio.TooSlowError:
-            bad(f"no answer within {settings.timeout:g} s")
+            bad(f"{missing} within {settings.timeout:g} s")
         else:
             if good():
                 return

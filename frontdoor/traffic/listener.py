@@ -4,12 +4,15 @@ The fast path is synchronous: accept, lease, dial (a Unix socket connects at onc
 is no backend right now gets a task, in which it waits: nobody is refused while there is hope.
 """
 
+import enum
 import errno
 import math
 import os
 import random
 import socket
+import sys
 import time
+from dataclasses import replace
 from functools import partial
 
 import trio
@@ -31,6 +34,15 @@ its limit would say so with every client."""
 FIRST_RETRY, LONGEST_RETRY = 0.002, 0.1
 """Seconds between two dials for a client that waits; doubled each time, and jittered, so that a thousand of them do
 not come back in one instant."""
+
+
+class _Dial(enum.Enum):
+    """What came of a dial."""
+
+    JOINED = enum.auto()
+    FULL = enum.auto()
+    """The backend is there, and its backlog is full."""
+    NOBODY = enum.auto()
 
 
 class Listener:
@@ -59,7 +71,11 @@ class Listener:
         self._unwatch(gate)
 
     def finish(self, gate: Gate) -> None:
-        """Accept what is in the backlog, and then no more: the last thing before the sockets are closed."""
+        """Accept what is in the backlog, and then no more: the last thing before the sockets are closed.
+
+        Past ``limits.connections`` too: whom the kernel has let in would be reset. Only descriptors can run out.
+        """
+        gate.limits = replace(gate.limits, connections=sys.maxsize)
         for listening in gate.listeners:
             while self._accept(gate, listening) == ACCEPTS:
                 pass
@@ -98,40 +114,45 @@ class Listener:
 
     def _seat(self, gate: Gate, client_fd: int, address: object) -> None:
         """Give an accepted client a backend, now or as soon as there is one."""
-        if not self._try(gate, client_fd, address):
+        if self._try(gate, client_fd, address) is not _Dial.JOINED:
             self._nursery.start_soon(self._wait, gate, client_fd, address)
 
-    def _try(self, gate: Gate, client_fd: int, address: object) -> bool:
+    def _try(self, gate: Gate, client_fd: int, address: object) -> _Dial:
         """Lease, dial, join. The lease is on whatever is active at this instant."""
         seat = gate.switchboard.lease()
         if seat is None:
-            return False
+            return _Dial.NOBODY
+        outcome = _Dial.FULL
         try:
             backend_fd = dial(seat.address)
             if backend_fd is not None:
                 self._relay.join(gate, seat, address, client_fd, backend_fd)
-                return True
+                return _Dial.JOINED
         except OSError as error:
             # Nobody listens there, or there is no descriptor to be had: what a waiting client waits for.
+            outcome = _Dial.NOBODY
             if error.errno in NO_ROOM:
                 self._short.add(client_fd)
         gate.switchboard.forgo(seat)
-        return False
+        return outcome
 
     async def _wait(self, gate: Gate, client_fd: int, address: object) -> None:
         """Hold a client until a backend takes it, for ``hold_timeout`` at the most.
 
-        Each try leases anew: when a switch comes in between, the client goes to the new generation.
+        A backend that is there, and only has a full backlog, is given ``connect_timeout`` if that is longer. Each try
+        leases anew: when a switch comes in between, the client goes to the new generation.
         """
         reason = Reason.SHUTDOWN  # if the wait is cancelled
         pause = FIRST_RETRY
         number = client_fd
         try:
-            until = time.monotonic() + gate.limits.hold_timeout
-            while time.monotonic() < until:
+            began, limits, outcome = time.monotonic(), gate.limits, _Dial.NOBODY
+            longest = max(limits.hold_timeout, limits.connect_timeout)
+            while time.monotonic() - began < (longest if outcome is _Dial.FULL else limits.hold_timeout):
                 await trio.sleep(pause * random.uniform(0.5, 1.0))
                 self._short.discard(number)  # perhaps it is something else by now that he waits for
-                if self._try(gate, client_fd, address):
+                outcome = self._try(gate, client_fd, address)
+                if outcome is _Dial.JOINED:
                     client_fd = -1
                     return
                 pause = min(pause * 2, LONGEST_RETRY)

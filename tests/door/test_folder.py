@@ -23,7 +23,7 @@ def test_a_folder_that_others_may_write_is_refused_with_what_to_do(tmp_path: Pat
 
 def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(folder.FolderError, match="runtime folder"):
+    with pytest.raises(folder.FolderError, match="is not a folder: name another one"):
         folder.prepare(str(tmp_path / "run"))
 
 
