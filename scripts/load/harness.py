@@ -21,7 +21,8 @@ Client = Callable[[Session, Row, random.Random], Awaitable[None]]
 class Clients:
     """How many of each kind. `slow`, `stream` and `upload` need backends/web.py, the others run on both samples."""
 
-    websockets: int = 20  # every second one stays open for the whole load; the others come and go
+    websockets: int = 20
+    staying: int | None = None  # so many of them stay open for the whole load, the others come and go; None: half
     new: int = 4  # HTTP, each request on a connection of its own
     keep_alive: int = 4  # HTTP, several requests on one connection, which must stay on one generation
     slow: int = 0
@@ -127,7 +128,7 @@ def _clients(clients: Clients) -> list[tuple[Row, Client]]:
     def http(count: int, kind: str, ask: Ask, longest: int) -> None:
         add(count, kind, functools.partial(http_client, ask=ask, longest=longest))
 
-    staying = clients.websockets - clients.websockets // 2
+    staying = clients.websockets - clients.websockets // 2 if clients.staying is None else clients.staying
     add(staying, "websocket", functools.partial(websocket_client, stays=True), "ws-stays")
     add(clients.websockets - staying, "websocket", functools.partial(websocket_client, stays=False), "ws-moves")
     http(clients.new, "new", whoami, 1)
