@@ -28,6 +28,9 @@ _PLACED = frozenset(
         "reason",
         "message",
         "output",
+        "listen",
+        "line",
+        "asked_for",
     }
 )
 
@@ -82,13 +85,15 @@ def describe(event: Mapping[str, Any]) -> str:
     words = _who(event)
     if isinstance(event.get("after_s"), int | float):
         words.append(f"after {event['after_s']:.1f} s")
+    if isinstance(event.get("listen"), list):
+        words.append("on " + printable(", ".join(map(str, event["listen"]))))
     if isinstance(event.get("streams"), int):
         words.append(f"({count(event['streams'], 'stream')})")
     elif "streams" in event:
         words.append(f"streams={_value(event['streams'])}")
     words += [f"{printable(key)}={_value(value)}" for key, value in event.items() if key not in _PLACED]
     text = " ".join(words)
-    why = [printable(str(event[key])) for key in ("reason", "message") if event.get(key)]
+    why = [printable(str(event[key])) for key in ("reason", "message", "line") if event.get(key)]
     if why:
         text += (": " if text else "") + "; ".join(why)
     output = event.get("output")

@@ -47,13 +47,11 @@ def test_an_exit_that_nobody_asked_for_is_a_crash_too(door: Puppet) -> None:
     os.close(output)
 
 
-def test_after_a_requested_signal_the_rest_of_the_group_may_finish_and_gone_comes_when_it_has(
-    stage: Stage, door: Puppet
-) -> None:
+def test_after_a_requested_signal_the_rest_of_the_group_may_finish(stage: Stage, door: Puppet) -> None:
     fifo = f"{stage.folder}/fifo"
     os.mkfifo(fifo)
     # The helper does not mind TERM, and ends when it has read a line; the leader ends at TERM.
-    program = f"trap '' TERM; (read line < {fifo}) & echo $!; trap 'exit 0' TERM; while :; do wait; done"
+    program = f"trap '' TERM; (read line < {fifo}) & trap 'exit 0' TERM; echo $!; while :; do wait; done"
     pid, output = door.spawn("a", "sh", "-c", program)
     helper = int(read_line(output))
     assert door.ask("signal", key="a", number=signal.SIGTERM).body["sent"] is True

@@ -218,7 +218,7 @@ class TestRefusals:
 
 def test_it_dies_with_its_parent() -> None:
     it = Launcher()
-    pid = it.start("sh", "-c", "trap '' TERM HUP; echo ready; sleep 1000 & wait", wait=False)["pid"]
+    pid = it.start("sh", "-c", "trap '' TERM HUP; echo ready; exec sleep 1000", wait=False)["pid"]
     until(lambda: alive(pid))
     os.kill(it.process.pid, signal.SIGKILL)
     until(lambda: not alive(pid), "that it died with its parent")
