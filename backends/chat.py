@@ -28,9 +28,10 @@ import urllib.parse
 from collections.abc import Awaitable, Callable
 
 import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
 from chat_http import HttpConnection, Request
 from chat_room import History, Room, TooSlowError
-from trio_websocket import ConnectionClosed, WebSocketConnection
 
 Talk = Callable[[WebSocketConnection], Awaitable[None]]
 

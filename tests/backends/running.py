@@ -8,8 +8,9 @@ import sys
 from collections.abc import AsyncIterator
 
 import trio
-from load.http import Answer, HttpConnection
 from trio_websocket import WebSocketConnection, wrap_client_stream
+
+from load.http import Answer, HttpConnection
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

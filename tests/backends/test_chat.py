@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
 from backends.running import ROOT, App, app
 from load import Clients, Load
 from load.http import HttpConnection
-from trio_websocket import ConnectionClosed, WebSocketConnection
 
 
 def chat(folder: Path, generation: int = 7, **env: str) -> contextlib.AbstractAsyncContextManager[App]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+
 from backends.running import ROOT, App, app, listening
 from load import Clients, Load
 

@@ -95,8 +95,7 @@ class Server:
             ws.receive_data(data)
             for event in ws.events():
                 if isinstance(event, CloseConnection):
-                    if ws.state is ConnectionState.REMOTE_CLOSING:  # else it answers our own
-                        await stream.send_all(ws.send(event.response()))
+                    await self._goodbye(stream, ws, event)
                     return
                 if isinstance(event, Ping):
                     await stream.send_all(ws.send(event.response()))
@@ -107,6 +106,12 @@ class Server:
                         await stream.send_all(frame)
                     if self.fault == "cuts a WebSocket" and number == 3:
                         return
+
+    async def _goodbye(self, stream: trio.SocketStream, ws: WSConnection, event: CloseConnection) -> None:
+        if self.fault == "pings into the goodbye":
+            await stream.send_all(b"\x89\0")  # RFC 6455, 5.2: a ping with nothing in it
+        if ws.state is ConnectionState.REMOTE_CLOSING:  # else it answers our own
+            await stream.send_all(ws.send(event.response()))
 
     def _echo(self, ws: WSConnection, event: TextMessage | BytesMessage, number: int, held: list[bytes]) -> list[bytes]:
         if number >= 3 and self.fault == "closes a WebSocket":

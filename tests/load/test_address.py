@@ -2,6 +2,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from load.address import connect
 
 

@@ -3,6 +3,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+
 from load import Clients, Load, relay, table
 
 Serving = Callable[[str], AbstractAsyncContextManager[Any]]
@@ -90,6 +91,15 @@ async def test_a_server_that_is_not_there_is_noticed(serving: Serving) -> None:
     assert not any(row.rounds for row in run.result().clients)
 
 
+async def test_a_ping_that_crosses_the_goodbye_is_no_failure(serving: Serving) -> None:
+    async with serving("pings into the goodbye") as server:
+        run = load(server.address, Clients(websockets=4, staying=0, new=0, keep_alive=0))
+        async with run.running():
+            await run.progress(40)
+    assert run.result().ok, run.result().failures
+    assert run.result().total.connections > 4
+
+
 async def test_a_server_that_never_answers_is_noticed_in_time(serving: Serving) -> None:
     async with serving("loses a message") as server:
         run = load(server.address, WEBSOCKETS, timeout=0.2)
@@ -142,6 +152,19 @@ async def test_a_door_that_cuts_streams_at_the_switch_is_noticed_and_a_fair_one_
     assert set(result.generations) == {"v1#1", "v2#2"}
     if cuts:
         assert all(row.failures for row in result.clients if row.client.startswith("ws-stays"))
+
+
+@pytest.mark.parametrize(
+    ("clients", "staying"), [(Clients(3), 2), (Clients(3, staying=1), 1), (Clients(3, staying=0), 0)]
+)
+async def test_so_many_websockets_stay_and_the_others_move(serving: Serving, clients: Clients, staying: int) -> None:
+    async with serving("") as server:
+        run = load(server.address, clients)
+        async with run.running():
+            await run.progress()
+    names = [row.client for row in run.result().clients if row.kind == "websocket"]
+    assert len(names) == 3
+    assert sum(name.startswith("ws-stays-") for name in names) == staying
 
 
 async def test_the_same_seed_sends_the_same_things(serving: Serving) -> None:

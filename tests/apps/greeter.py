@@ -1,0 +1,190 @@
+"""A versioned backend for tests: greets with its generation and pid, then echoes lines. Options make it misbehave.
+
+Standard library only, one thread: it starts in some tens of milliseconds and holds a thousand silent streams.
+
+A line that a client sends is echoed, except: "pid" is answered with the pid, "env NAME" with that variable, "cwd" with
+the folder; "exit CODE" ends the process at once, "close" ends this connection, "count" asks how many are open.
+"""
+
+import argparse
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from types import FrameType
+
+VERSION, GENERATION = os.environ.get("FRONTDOOR_VERSION", "?"), os.environ.get("FRONTDOOR_GENERATION", "?")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket", default=os.environ.get("FRONTDOOR_SOCKET"))
+    parser.add_argument("--say", action="append", default=[], help="print this line first")
+    parser.add_argument("--flood", type=int, default=0, metavar="LINES", help="print so many lines of 200 characters")
+    parser.add_argument("--exit", type=int, help="end with that code at once")
+    parser.add_argument("--exit-as", help="but only as the process of that number")
+    parser.add_argument("--abort", action="store_true", help="die of a signal at once")
+    parser.add_argument("--wait-for", metavar="FILE", help="do nothing before that file is there")
+    parser.add_argument("--never-bind", action="store_true")
+    parser.add_argument("--never-accept", action="store_true")
+    parser.add_argument("--fork-away", action="store_true", help="serve in a child, and end the process itself")
+    parser.add_argument("--child", metavar="FILE", help="have a child that only sleeps; its pid is in that file")
+    parser.add_argument("--ignore-sigterm", action="store_true")
+    parser.add_argument("--notify", action="store_true", help="say READY=1 when --notify-when is there")
+    parser.add_argument("--notify-when", metavar="FILE")
+    parser.add_argument("--http", metavar="FILE", help="speak HTTP; every answer's status is the content of that file")
+    return parser.parse_args()
+
+
+def wait_for(path: str) -> None:
+    while not os.path.exists(path):
+        time.sleep(0.005)
+
+
+def have_child(path: str) -> None:
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            signal.pause()
+    with open(path + ".new", "w") as file:
+        file.write(str(pid))
+    os.rename(path + ".new", path)
+
+
+def notify() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"STATUS=warming up\nREADY=1", os.environ["NOTIFY_SOCKET"])
+
+
+class Server:
+    def __init__(self, path: str, http: str | None) -> None:
+        self._http = http
+        self._selector = selectors.DefaultSelector()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen(1024)
+        self._unfinished: dict[socket.socket, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._unfinished)
+
+    def run(self) -> None:
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in self._selector.select():
+                sock = key.fileobj
+                assert isinstance(sock, socket.socket)
+                if sock is self._listener:
+                    self._accept()
+                else:
+                    self._read(sock)
+
+    def _accept(self) -> None:
+        sock, _ = self._listener.accept()
+        self._unfinished[sock] = b""
+        self._selector.register(sock, selectors.EVENT_READ)
+        if self._http is None:
+            self._send(sock, f"{VERSION}#{GENERATION} {os.getpid()}")
+
+    def _read(self, sock: socket.socket) -> None:
+        try:
+            data = sock.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self._close(sock)
+            return
+        *lines, self._unfinished[sock] = (self._unfinished[sock] + data).split(b"\n")
+        for line in lines:
+            if self._http is not None:
+                if line in (b"", b"\r"):
+                    self._answer_http(sock)
+                    return
+            elif not self._answer(sock, line.decode()):
+                return
+
+    def _answer(self, sock: socket.socket, line: str) -> bool:
+        word, _, rest = line.partition(" ")
+        if word == "close":
+            self._close(sock)
+            return False
+        if word == "exit":
+            say(f"told to exit with {rest}")
+            os._exit(int(rest))
+        answers = {"pid": str(os.getpid()), "cwd": os.getcwd(), "count": str(len(self))}
+        self._send(sock, os.environ.get(rest, "(unset)") if word == "env" else answers.get(line, line))
+        return True
+
+    def _answer_http(self, sock: socket.socket) -> None:
+        assert self._http is not None
+        with open(self._http) as file:
+            status = file.read().strip()
+        say(f"answered {status}")
+        self._send(sock, f"HTTP/1.1 {status} x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok")
+        self._close(sock)
+
+    def _send(self, sock: socket.socket, line: str) -> None:
+        try:
+            sock.sendall(line.encode() + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has gone: reading will say so
+
+    def _close(self, sock: socket.socket) -> None:
+        self._selector.unregister(sock)
+        del self._unfinished[sock]
+        sock.close()
+
+
+def misbehave(asked: argparse.Namespace) -> None:
+    """What is asked for that happens before anything is served."""
+    for line in asked.say:
+        say(line)
+    for number in range(asked.flood):
+        say(f"{number:0200}")
+    if asked.abort:
+        os.abort()
+    if asked.exit is not None and asked.exit_as in (None, os.environ.get("FRONTDOOR_PROCESS")):
+        sys.exit(asked.exit)
+
+
+def serve(asked: argparse.Namespace, server: Server) -> None:
+    while asked.never_accept:
+        signal.pause()
+    if asked.notify:
+        if asked.notify_when:
+            wait_for(asked.notify_when)
+        notify()
+    server.run()
+
+
+def main() -> None:
+    asked = options()
+    misbehave(asked)
+    server: Server | None = None
+
+    def on_sigterm(number: int, frame: FrameType | None) -> None:
+        say(f"stop signal with {len(server) if server else 0} streams open")
+        if not asked.ignore_sigterm:
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+    if asked.child:
+        have_child(asked.child)
+    if asked.fork_away and os.fork():
+        os._exit(0)
+    if asked.wait_for:
+        wait_for(asked.wait_for)
+    while asked.never_bind:
+        signal.pause()
+    server = Server(asked.socket, asked.http)
+    serve(asked, server)
+
+
+if __name__ == "__main__":
+    main()

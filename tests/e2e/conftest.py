@@ -1,0 +1,31 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from e2e.harness import Frontdoor, config
+
+
+@pytest.fixture
+def prepare() -> Iterator[Callable[..., Frontdoor]]:
+    """A folder with a config of greeters and these changes to it; nothing runs yet."""
+    with ExitStack() as stack:
+        yield lambda **changes: stack.enter_context(closing(Frontdoor(config(**changes))))
+
+
+@pytest.fixture
+def serve(prepare: Callable[..., Frontdoor]) -> Callable[..., Frontdoor]:
+    """The same, and `frontdoor serve` serves it."""
+
+    def started(**changes: Any) -> Frontdoor:
+        return prepare(**changes).start()
+
+    return started
+
+
+@pytest.fixture(scope="module")
+def idle_door() -> Iterator[Frontdoor]:
+    """One that all tests of a module share: they ask it for what it must refuse, and v1 serves on."""
+    with closing(Frontdoor(config())) as door:
+        yield door.start()
