@@ -31,10 +31,7 @@ def stop(call: Call, now: bool) -> int:
     pid = client.ask("/v1/status").get("pid")
     process = _open_process(pid)
     try:
-        try:
-            answer = client.tell("/v1/stop", {"now": now})
-        except Broken:
-            answer = {}  # told to stop at once, it may be gone before it has answered
+        answer = _tell(client, now)
         if not call.json:
             progress("stopping at once" if now else "stopping: what is open may finish")
         _wait(client, process)
@@ -51,6 +48,18 @@ def stop(call: Call, now: bool) -> int:
     return 0
 
 
+def _tell(client: Client, now: bool) -> dict[str, Any]:
+    """Ask for the stop; the answer. To ask twice does no harm."""
+    for _ in range(2):
+        try:
+            return client.tell("/v1/stop", {"now": now})
+        except Broken:
+            continue  # the door process died, perhaps before it heard: its successor is at the same socket
+        except NotRunning:
+            break  # told to stop at once, it was gone before it had answered
+    return {}
+
+
 def _open_process(pid: Any) -> int | None:
     """Return a pidfd: unlike the number it cannot come to mean another process."""
     if not isinstance(pid, int) or pid <= 0:
@@ -65,7 +74,9 @@ def _wait(client: Client, process: int | None) -> None:
     told, told_at = -1, time.monotonic()
     gone_at: float | None = None
     while not _has_ended(process):
-        if gone_at is None and _is_gone(client.path):
+        if not _is_gone(client.path):
+            gone_at = None  # it was too busy to answer, no more
+        elif gone_at is None:
             gone_at = time.monotonic()
         if gone_at is not None:
             # A pid of another container's may be anybody here: the socket has the last word.

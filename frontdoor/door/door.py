@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from frontdoor.config import BackendSettings, DoorSettings
-from frontdoor.control.operation import Operation
+from frontdoor.control.operation import MILESTONES, Operation
 from frontdoor.door import counters
 from frontdoor.door.draining import Draining
 from frontdoor.door.notes import DoorNote, GenerationNote, SwapNote
@@ -19,11 +19,12 @@ from frontdoor.door.swap import Swap
 from frontdoor.door.world import World
 from frontdoor.keeper.link import ChildReport
 from frontdoor.policy.generation import ENDED, Generation, Happening, State
-from frontdoor.policy.ledger import Ledger
+from frontdoor.policy.ledger import Ledger, Reason
 from frontdoor.policy.swap import Event
 from frontdoor.policy.switchboard import Switchboard
 from frontdoor.processes.backend import Adopted, Backend
 from frontdoor.traffic.gate import Gate, Limits
+from frontdoor.traffic.stream import Stream
 
 ENDED_SHOWN = 5
 """Generations that have ended and are still shown by ``status``."""
@@ -94,11 +95,25 @@ class Door:
         except Exception as error:
             # A swap that fails for a reason of ours takes no stream with it, and keeps no later swap out.
             self.world.log.error("swap.broken", door=self.name, swap=swap.number, error=repr(error))
-            candidate = swap.broken(f"an error in frontdoor, please report it: {error!r}")
-            if candidate is not None and candidate.generation is not self.switchboard.active:
-                self.world.nursery.start_soon(self.stop_backend, candidate)
+            swap.broken(f"an error in frontdoor, please report it: {error!r}")
+            if swap.candidate is not None and not swap.switched:
+                self.world.nursery.start_soon(self.stop_backend, swap.candidate)
         finally:
             swap.broken("frontdoor stops")  # keeps the outcomes that there are
+            swap.ended.set()
+            self.free()
+
+    async def swap_ended(self) -> None:
+        """Wait until nothing more will become of the last swap."""
+        if self.swap is not None:
+            await self.swap.ended.wait()
+
+    def close_stream(self, stream: Stream, reason: Reason) -> None:
+        """Close a stream in order, for a reason that is not its drain's own."""
+        draining = self.draining.get(stream.seat.generation.number)
+        if draining is not None and stream.deadline is None:
+            draining.cut += 1
+        self.world.relay.close(stream, reason)
 
     def free(self) -> None:
         """The swap is settled: another one may begin."""
@@ -136,12 +151,18 @@ class Door:
     # -- generations ------------------------------------------------------------------------------------------------
 
     async def start_backend(
-        self, version: str, settings: BackendSettings, say: Callable[..., Any] | None = None
+        self, version: str, settings: BackendSettings, text: str, say: Callable[..., Any] | None = None
     ) -> Backend:
-        """A new generation of ``version``; its processes are being started when this returns."""
+        """A new generation of ``version``; its processes are being started when this returns.
+
+        ``text``: of the config that ``settings`` were read from.
+        """
         number, self.note.next_generation = self.note.next_generation, self.note.next_generation + 1
-        await self.remember()  # before there is a process of that number: it must never be given again
         generation = Generation(version, number, time.time())
+        # Before there is a process of that number: it must never be given again, and the next door process must know
+        # how to run it, though the file may have changed by then.
+        await self.world.link.request("note", key=self._config_key(generation), note=text)
+        await self.remember()
         backend = self.add_backend(generation, settings, say)
         self.world.nursery.start_soon(self._run_backend, backend)
         return backend
@@ -174,8 +195,12 @@ class Door:
     async def _run_backend(self, backend: Backend) -> None:
         try:
             await backend.run()
-        except* OSError as errors:
-            self.world.log.error("backend.broken", generation=backend.generation.id, error=str(errors.exceptions[0]))
+        except Exception as error:
+            # Whatever is wrong with one generation, or with our code for it, costs no other its streams.
+            self.world.log.error("backend.broken", generation=backend.generation.id, error=repr(error))
+            for process in backend.processes:
+                process.give_up(f"an error in frontdoor, please report it: {error!r}")
+            backend.finished.set()
 
     async def stop_backend(self, backend: Backend, at_most: float | None = None) -> None:
         """Stop a backend that has no stream any more, and forget it."""
@@ -216,15 +241,9 @@ class Door:
             if g.state not in ENDED
         ]
         if swap is not None:
-            outcome = swap.operation.outcome("switched")
-            switched = bool(swap.candidate and swap.candidate.generation is self.switchboard.active)
-            message = str(outcome["message"]) if outcome else f"the swap to {swap.target}"
-            note.swap = SwapNote(swap.number, switched, swap.under_way, message)
+            outcomes = {name: swap.operation.outcome(name) for name in MILESTONES}
+            note.swap = SwapNote(swap.number, swap.switched, swap.message, outcomes)
         await self.world.link.request("note", key=f"door/{self.name}", note=note.encode())
-
-    async def keep_config(self, generation: Generation, text: str) -> None:
-        """Keep the config that a generation was started from: the file may have changed when it is needed."""
-        await self.world.link.request("note", key=self._config_key(generation), note=text)
 
     def _config_key(self, generation: Generation) -> str:
         return f"config/{self.name}/{generation.number}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from frontdoor.policy.drain import Drain
-from frontdoor.policy.generation import Happening
+from frontdoor.policy.generation import Happening, State
 from frontdoor.policy.ledger import Reason
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class Draining:
         self._door = door
         self._pace = Drain(time.monotonic(), settings.timeout, settings.close_over)
         self._closed_before = 0
+        self.cut = 0
+        """Streams that were closed by something else: frontdoor's own stop."""
         self._changed = trio.Event()
 
     def __repr__(self) -> str:
@@ -38,7 +40,12 @@ class Draining:
     @property
     def closed(self) -> int:
         """Streams that had to be closed."""
-        return self._closed_before + self._pace.closed
+        return self._closed_before + self._pace.closed + self.cut
+
+    @property
+    def waits(self) -> bool:
+        """Its last stream has ended, and it has not taken note of that yet."""
+        return not self.backend.generation.open and not self.finished.is_set()
 
     def status(self) -> dict[str, object]:
         """As ``status --json`` shows it: seconds until the first stream is closed, and until the last one is."""
@@ -72,15 +79,20 @@ class Draining:
             with trio.move_on_after(self._pace.next_at(now) - now if self._pace.next_at(now) > now else LOOK_AGAIN):
                 await self._changed.wait()
             self._changed = trio.Event()
-        generation.happen(Happening.EMPTIED, time.time())
+        if generation.state is State.DRAINING:
+            generation.happen(Happening.EMPTIED, time.time())
         door.say("drain.finished", generation, swap=swap, closed=self.closed)
         self.finished.set()
         await door.stop_backend(self.backend)
 
     def _close_due(self) -> None:
         """Close the oldest of those that are open, as many as the pace asks for now."""
-        relay = self._door.world.relay
-        still = [stream for stream in relay.of(self.backend.generation) if stream.deadline is None]
-        for stream in still[: self._pace.due(time.monotonic(), len(still))]:
+        relay, now = self._door.world.relay, time.monotonic()
+        streams = relay.of(self.backend.generation)
+        still = [stream for stream in streams if stream.deadline is None]
+        for stream in still[: self._pace.due(now, len(still))]:
             self._pace.closed += 1
             relay.close(stream, Reason.DRAIN_CLOSED)
+        if now >= self._pace.deadline:
+            for stream in streams:
+                relay.close(stream, Reason.DRAIN_CLOSED)  # those that were saying goodbye have to be quick about it

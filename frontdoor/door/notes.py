@@ -23,8 +23,9 @@ class SwapNote:
 
     number: int
     switched: bool
-    under_way: bool
     message: str
+    outcomes: dict[str, dict[str, Any] | None]
+    """Milestone → the line that those who asked for it were told; None: it was not certain yet."""
 
 
 @dataclass(slots=True)

@@ -105,7 +105,7 @@ class DoorOperator:
         """Close the streams of a draining generation, or of all draining ones of a version."""
         chosen = self._door(door)
         found = self._generations(chosen, version)
-        draining = [chosen.draining[g.number] for g in found if g.number in chosen.draining]
+        draining = [chosen.draining[g.number] for g in found if g.state is State.DRAINING]
         if not draining:
             state = f"{found[-1].id} is {found[-1].state}"
             hint = ": swap to another version first" if found[-1].state is State.ACTIVE else ""

@@ -6,6 +6,7 @@
     └─ serving           relay, listener's waiting clients, sweeper, control API, backends, swaps, drains
 """
 
+import errno
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from frontdoor.door import counters, folder, status
 from frontdoor.door.door import Door
 from frontdoor.door.operator import DoorOperator
 from frontdoor.door.restore import restore
-from frontdoor.door.stop import Stop
+from frontdoor.door.stop import STOPPING, Stop
 from frontdoor.door.world import World
 from frontdoor.keeper.link import ChildReport, Held, Link, Refused
 from frontdoor.observe.log import Log
@@ -57,6 +58,10 @@ class DoorProcess:
         self._stop: Stop | None = None
         self._operator: DoorOperator | None = None
         self._nursery: trio.Nursery | None = None
+        self._folder: str | None = None
+        """The runtime folder, once it is ours."""
+        self._was_stopping = False
+        """The door process before this one died on the way out."""
         self._doomed: set[str] = set()
         """Keys of processes that nobody has taken up: they are being ended."""
 
@@ -73,12 +78,16 @@ class DoorProcess:
                 code = await self._serve(held)
             except* CannotStart as errors:
                 code = _report(errors)
+            # Only here: after an exception the next door process goes on with what is in the folder.
+            if self._folder is not None:
+                folder.clear(self._folder)
             await self._link.request("bye", code=code)
             nursery.cancel_scope.cancel()
         return code
 
     async def _serve(self, held: Held) -> int:
         settings = self._settings(held)
+        self._was_stopping = held.take(STOPPING) is not None
         log = Log(format=settings.frontdoor.log_format, level=settings.frontdoor.log_level)
         bus = Bus()
         bus.subscribe(log.publish)
@@ -96,10 +105,11 @@ class DoorProcess:
                 await self._begin(world, held)
                 for number in self._early_signals:
                     self._on_signal(number)
+                if self._was_stopping:
+                    self._stop.begin(now=False)
                 await self._stop.run(self._operator)
                 nursery.cancel_scope.cancel()
         finally:
-            folder.clear(settings.frontdoor.runtime_dir)
             bus.close()
             log.close(1.0)
         return DONE
@@ -118,6 +128,7 @@ class DoorProcess:
         """Make the runtime folder ours."""
         path = settings.frontdoor.runtime_dir
         if held.take("lock") is not None:
+            self._folder = path
             return
         try:
             folder.prepare(path)
@@ -125,6 +136,7 @@ class DoorProcess:
             folder.sweep(path)
         except folder.FolderError as error:
             raise CannotStart(str(error)) from None
+        self._folder = path
         await self._link.request("put", [lock], key="lock")
         os.close(lock)
         await self._link.request("note", key="config", note=settings.text)
@@ -160,21 +172,21 @@ class DoorProcess:
             os.close(memory)
             self._doors.append(door)
             opened: list[socket.socket] = []
-            for address in settings.listen:
+            for address in settings.listen if not self._was_stopping else ():
                 opened += await self._listen(f"listen/{settings.name}/{address}", address, held)
             door.listen_on(opened)
 
     async def _begin(self, world: World, held: Held) -> None:
         """Restore each door, or start its first generation; then accept."""
         for door in self._doors:
-            try:
-                lost = restore(door, held)
-            except KeyError:
+            lost = restore(door, held)
+            if lost is None:
                 await self._first_generation(door)
                 door.say("door.started", door.switchboard.active, pid=held.keeper, listen=status.address(door))
             else:
                 door.say("door.restored", door.switchboard.active, pid=held.keeper, lost=lost)
-            world.listener.open(door.gate)
+            if not self._was_stopping:
+                world.listener.open(door.gate)
         await self._clear_leftovers(held)
         await self._link.request("served")
 
@@ -182,8 +194,8 @@ class DoorProcess:
         """What the keeper holds and no door has taken up: a process that was started in the moment of the crash."""
         for report in held.children:
             if not any(door.on_report(report) for door in self._doors):
+                self._doomed.add(report.key)  # first: the word of its end may be here before the answer
                 await self._link.request("signal", key=report.key, number=signal.SIGKILL)
-                self._doomed.add(report.key)
                 await self._forget(report)
         for key, (_, fds) in held.entries.items():
             for fd in fds:
@@ -197,7 +209,7 @@ class DoorProcess:
 
     async def _first_generation(self, door: Door) -> None:
         settings = door.settings
-        backend = await door.start_backend(settings.active, settings.backend(settings.active))
+        backend = await door.start_backend(settings.active, settings.backend(settings.active), door.world.settings.text)
         assert self._stop is not None
         event = await door.prove(backend, self._stop.asked)
         if event is not Event.PROVED_READY:
@@ -214,7 +226,6 @@ class DoorProcess:
                 NOT_READY,
             )
         backend.generation.happen(Happening.PROVED_READY, time.time())
-        await door.keep_config(backend.generation, door.world.settings.text)
         door.switch(backend, None)
         await door.remember()
 
@@ -264,9 +275,9 @@ def _leaf(error: BaseException) -> BaseException:
 
 def _why(error: OSError) -> str:
     why = error.strerror or str(error)
-    if why == "Address already in use":
+    if error.errno == errno.EADDRINUSE:
         return "something else listens there. Stop that, or choose another address in `listen`"
-    if why == "Permission denied":
+    if error.errno == errno.EACCES:
         return "not allowed. A port below 1024 needs root, or the capability CAP_NET_BIND_SERVICE"
     return why
 

@@ -9,16 +9,23 @@ import trio
 
 from frontdoor.door.door import Door
 from frontdoor.door.world import World
-from frontdoor.policy.drain import Drain
-from frontdoor.policy.generation import Happening, State
+from frontdoor.policy.generation import TABLE, Happening
 from frontdoor.policy.ledger import Reason
 from frontdoor.processes.backend import Backend
+from frontdoor.traffic.ending import FORCED_GOODBYE
+from frontdoor.traffic.stream import Stream
 
 if TYPE_CHECKING:
     from frontdoor.door.operator import DoorOperator
 
 LOOK = 0.05
 """Seconds between two looks at whether all streams have ended."""
+
+STOPPING = "stopping"
+"""Where the keeper keeps the word that everything is being stopped."""
+
+LAST_WORDS = 1.0
+"""Seconds for those who watch a swap to be told its outcome; a quarter of it for the last line to reach them."""
 
 STOP_NOW = 5.0
 """Seconds that backends get for their stop signal when it was said to stop at once."""
@@ -43,6 +50,8 @@ class Stop:
         """Wait until somebody asks, and then do it."""
         await self.asked.wait()
         operator.stopping = True
+        # First of all: if this process dies on the way out, the next one must go on leaving and not serve again.
+        await self._world.link.request("note", key=STOPPING, note=True)
         for door in self._doors:
             door.say("door.stopping", streams=door.ledger.open)
             if door.swap is not None:
@@ -51,6 +60,12 @@ class Stop:
         async with trio.open_nursery() as nursery:
             for door in self._doors:
                 nursery.start_soon(self._stop_door, door)
+        # Whoever watches a swap is told how it ended, before the control socket closes under him.
+        with trio.move_on_after(LAST_WORDS):
+            for door in self._doors:
+                await door.swap_ended()
+            self._world.bus.close()
+            await trio.sleep(LAST_WORDS / 4)
 
     async def _close_listeners(self, door: Door) -> None:
         """Who is in the backlog has been let in by the kernel: he is served. Who comes now is refused."""
@@ -72,7 +87,7 @@ class Stop:
             outer.start_soon(self._hurry, backends)
             async with trio.open_nursery() as nursery:
                 for backend in backends:
-                    if backend.generation.state is State.ACTIVE:
+                    if (backend.generation.state, Happening.STOPPED) in TABLE:
                         backend.generation.happen(Happening.STOPPED, time.time())
                     nursery.start_soon(door.stop_backend, backend)
             outer.cancel_scope.cancel()
@@ -83,15 +98,27 @@ class Stop:
             backend.stop(STOP_NOW)
 
     async def _end_streams(self, door: Door) -> None:
-        settings = door.settings.drain
-        # All at once at the deadline: there is nothing left that their clients could stampede to.
-        pace = Drain(time.monotonic(), settings.shutdown_timeout, 0.0)
+        """Wait until the last one has ended, or the time is up; then close what is left, in order, and at last cut it.
+
+        All at once: there is nothing left that their clients could stampede to.
+        """
+        with trio.move_on_after(door.settings.drain.shutdown_timeout):
+            await self._all_ended(door)
+        self._world.listener.dismiss(door.gate)
+        for stream in self._streams(door):
+            door.close_stream(stream, Reason.SHUTDOWN)
+        with trio.move_on_after(FORCED_GOODBYE + LOOK):
+            await self._all_ended(door)
+        for stream in self._streams(door):
+            self._world.relay.abandon(stream, Reason.SHUTDOWN)
+        # A generation that was draining has nothing left now: its drain says so, and how many had to be closed.
+        while any(draining.waits for draining in door.draining.values()):
+            await trio.lowlevel.checkpoint()
+
+    async def _all_ended(self, door: Door) -> None:
         while door.ledger.open and not self._now.is_set():
-            still = [s for s in self._world.relay.streams if s.gate is door.gate and s.deadline is None]
-            for stream in still[: pace.due(time.monotonic(), len(still))]:
-                self._world.relay.close(stream, Reason.SHUTDOWN)
             with trio.move_on_after(LOOK):
                 await self._now.wait()
-        for stream in self._world.relay.streams:
-            if stream.gate is door.gate:
-                self._world.relay.abandon(stream, Reason.SHUTDOWN)
+
+    def _streams(self, door: Door) -> list[Stream]:
+        return [stream for stream in self._world.relay.streams if stream.gate is door.gate]

@@ -37,6 +37,11 @@ class Swap:
         self.phase = Phase.ASKED
         self.candidate: Backend | None = None
         self.old: Generation | None = None
+        self.switched = False
+        self.message = f"the swap to {version} is under way"
+        """What there is to say of it so far."""
+        self.ended = trio.Event()
+        """Nothing more will become of it."""
         self._door = door
         self._version = version
         self._settings = settings
@@ -72,7 +77,7 @@ class Swap:
 
     def abort(self) -> bool:
         """End it before the switch. False: it is too late."""
-        if self.phase not in ABORTABLE and self.phase is not Phase.ASKED:
+        if self.switched or (self.phase not in ABORTABLE and self.phase is not Phase.ASKED):
             return False
         self._abort.set()
         return True
@@ -90,7 +95,7 @@ class Swap:
 
     async def _start(self) -> Event:
         self.old = self._door.switchboard.active
-        self.candidate = await self._door.start_backend(self._version, self._settings, self._say_backend)
+        self.candidate = await self._door.start_backend(self._version, self._settings, self._text, self._say_backend)
         self._say("swap.started", **{"from": self.old.id if self.old else None, "to": self.target})
         await self._door.remember()
         return Event.STARTED
@@ -108,7 +113,6 @@ class Swap:
 
     async def _switch(self) -> Event:
         assert self.candidate is not None
-        await self._door.keep_config(self.candidate.generation, self._text)
         # From here to the switch there is no await: what is decided is what is done.
         if self._abort.is_set():
             return Event.ABORT
@@ -116,11 +120,13 @@ class Swap:
             self._problem = self.candidate.problem() or "it exited right after it was ready"
             return Event.CANDIDATE_FAILED
         self._draining = self._door.switch(self.candidate, self.number)
+        self.switched = True
         streams = self.old.open if self.old else 0
         self._say("swap.switched", **{"from": self.old.id if self.old else None, "to": self.target, "streams": streams})
-        await self._door.remember()
         drains = f"; {self.old.id} drains {_streams(streams)}" if self.old else ""
-        self.operation.reach("switched", "switched", DONE, f"{self.target} is active{drains}", streams=streams)
+        self.message = f"{self.target} is active{drains}"
+        await self._door.remember()  # and then the answer: what was said to be so must be so after a crash too
+        self.operation.reach("switched", "switched", DONE, self.message, streams=streams)
         return Event.SWITCHED
 
     async def _bake(self) -> Event:
@@ -129,7 +135,8 @@ class Swap:
     async def _drain(self) -> Event:
         self._say("swap.settled", to=self.target)
         switched = self.operation.outcome("switched") or {}
-        self.operation.reach("baked", "switched", DONE, switched["message"], streams=switched["streams"])
+        self.operation.reach("baked", "switched", DONE, self.message, streams=switched.get("streams"))
+        await self._door.remember()
         self._door.free()
         if self._draining is not None:
             await self._draining.finished.wait()
@@ -151,12 +158,10 @@ class Swap:
             self._say("swap.aborted", to=self.target)
             message = f"the swap to {self.target} was aborted before the switch; {serves}"
             self.operation.fail("aborted", INTERRUPTED, message)
-            self._door.free()
         elif self.phase is Phase.FAILED:
             self._say("swap.failed", to=self.target, reason=self._problem, output=self._output)
             message = f"{self.target} did not become ready ({self._problem}); {serves}"
             self.operation.fail("failed", NOT_READY, message, reason=self._problem, output=self._output)
-            self._door.free()
         else:
             closed = self._draining.closed if self._draining else 0
             if closed:
@@ -167,12 +172,13 @@ class Swap:
                 self.operation.reach("drained", "drained", DONE, message, closed=0)
         await self._door.remember()
 
-    def broken(self, why: str) -> "Backend | None":
-        """Frontdoor itself failed in the middle of this swap, or stops; the candidate, if there is one."""
+    def broken(self, why: str) -> None:
+        """Frontdoor itself failed in the middle of this swap, or stops. The outcomes that there are stay."""
         if self.under_way:
             self.phase = Phase.FAILED
+        if self.switched:
+            self.operation.reach("baked", "switched", DONE, self.message)
         self.operation.fail("failed", FAILED, f"the swap to {self.target} ended without an outcome: {why}")
-        return self.candidate
 
     @property
     def _old_id(self) -> str:

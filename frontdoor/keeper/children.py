@@ -52,6 +52,8 @@ class Children:
         if child is None or child.gone:
             return False
         sent = _signal_group(child.pid, number)
+        if not sent and child.status is not None:
+            self._is_gone(child)  # the last of them has left the group alive (setsid), and nobody will be reaped
         child.signalled = True  # not before: a number that is no signal has asked nothing of it
         return sent
 
@@ -83,7 +85,6 @@ class Children:
                 return door_status
             if ended is None:
                 return door_status
-            group = _group_of(ended.si_pid)
             child = next((c for c in self if c.pid == ended.si_pid and c.status is None), None)
             if child is not None and not child.signalled:
                 _signal_group(child.pid, signal.SIGKILL)  # it crashed: what it leaves behind serves nobody
@@ -94,14 +95,13 @@ class Children:
                 child.status = os.waitstatus_to_exitcode(raw)
                 child.gone = not _alive(child.pid)
                 self._changed(child)
-            else:
-                self._orphan_ended(group)
+            for other in self:
+                if other.status is not None and not other.gone and not _alive(other.pid):
+                    self._is_gone(other)
 
-    def _orphan_ended(self, group: int) -> None:
-        for child in self:
-            if child.pid == group and child.status is not None and not child.gone and not _alive(group):
-                child.gone = True
-                self._changed(child)
+    def _is_gone(self, child: Child) -> None:
+        child.gone = True
+        self._changed(child)
 
 
 def _signal_group(pid: int, number: int) -> bool:
@@ -112,13 +112,6 @@ def _signal_group(pid: int, number: int) -> bool:
     except PermissionError:
         return True  # somebody in the group runs as another user; the others were signalled (kill(2))
     return True
-
-
-def _group_of(pid: int) -> int:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return pid
 
 
 def _alive(group: int) -> bool:

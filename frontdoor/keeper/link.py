@@ -51,6 +51,8 @@ class Held:
     entries: dict[str, tuple[Any, list[int]]] = field(default_factory=dict)
     """Key → note and descriptors, which are this process's now."""
     children: list[ChildReport] = field(default_factory=list)
+    truncated: bool = False
+    """Some descriptors found no room in this process."""
     keeper: int = 0
     """The keeper's pid: that of ``frontdoor serve``."""
     since: float = 0.0
@@ -92,6 +94,9 @@ class Link:
     async def hello(self) -> Held:
         """Everything that the keeper holds. ``run`` must be running; asked once, before anything else."""
         reply = await self.request("hello", protocol=wire.PROTOCOL)
+        if self._held.truncated:
+            # To go on without them would be to listen nowhere, or to take a running backend for none.
+            raise Refused(errno.EMFILE, "this process may not open as many files as the keeper holds")
         self._held.keeper = int(reply.body["pid"])
         self._held.since = float(reply.body["since"])
         return self._held
@@ -103,11 +108,15 @@ class Link:
         have been carried out all the same, and the descriptors of its answer found no room here.
         """
         number = next(self._numbers)
+        try:
+            data = wire.encode({"op": op, "id": number, **fields}, wire.REQUEST_BYTES)
+        except ValueError as error:
+            raise Refused(errno.EMSGSIZE, f"{op}: {error}") from None
         answered, slot = trio.Event(), list[Reply]()
         async with self._window:
             self._waiting[number] = (answered, slot)
             try:
-                await self._send(wire.encode({"op": op, "id": number, **fields}, wire.REQUEST_BYTES), fds)
+                await self._send(data, fds)
                 await answered.wait()
             except BaseException:
                 # Cancelled, mostly. The answer may bring descriptors: _dispatch closes those that nobody waits for.
@@ -147,6 +156,7 @@ class Link:
             waiting[1].append(Reply(body, message.fds))
             waiting[0].set()
         elif body["op"] == "held":
+            self._held.truncated |= message.truncated
             _, fds = self._held.entries.setdefault(body["key"], (body["note"], []))
             fds.extend(message.fds)
         elif body["op"] == "child":

@@ -11,10 +11,10 @@ from frontdoor.config import BackendSettings, ReadySettings
 from frontdoor.keeper.link import ChildReport, Link
 from frontdoor.policy.generation import Generation, Seat
 from frontdoor.processes.output import Ring
-from frontdoor.processes.process import Place, Process
+from frontdoor.processes.process import Place, Process, cancel_after
 
-Adopted = dict[int, tuple[ChildReport, int]]
-"""Process number → the process that runs already, and its output."""
+Adopted = dict[int, tuple[ChildReport, int, bool]]
+"""Process number → the process that runs already, its output, and whether it was ready."""
 
 
 class Backend:
@@ -50,23 +50,28 @@ class Backend:
         return f"<Backend {self.generation.id} of {len(self.processes)}>"
 
     def adopt(self, running: Adopted) -> None:
-        """Go on with processes that run already, and were ready before."""
+        """Go on with processes that run already. The generation was ready before: a crash is no answer any more."""
         for process in self.processes:
             process.proved.set()
             if process.seat.process in running:
-                process.adopt(*running[process.seat.process])
+                report, output, was_ready = running[process.seat.process]
+                process.adopt(report, output, was_ready=was_ready)
 
     async def run(self) -> None:
-        """Live until stopped. Raises OSError when its folder cannot be made."""
+        """Live until stopped."""
         try:
             # Only the owner, whom its processes run as: nobody else may speak to them behind the door's back.
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        except OSError as error:
+            for process in self.processes:
+                process.give_up(f"its folder {self.folder} cannot be made: {error.strerror}")
+        else:
             async with trio.open_nursery() as nursery:
                 for process in self.processes:
                     nursery.start_soon(process.run)
-        finally:
+            # Not in a ``finally``: when this process dies the backend lives on, and its sockets are in there.
             shutil.rmtree(self.folder, ignore_errors=True)
-            self.finished.set()
+        self.finished.set()
 
     async def ready(self) -> None:
         """Wait until all processes are ready."""
@@ -77,7 +82,7 @@ class Backend:
         """Wait until one of the processes has failed for good; why, in words."""
         async with trio.open_nursery() as nursery:
             for process in self.processes:
-                nursery.start_soon(_cancel_after, process.failed, nursery.cancel_scope)
+                nursery.start_soon(cancel_after, process.failed, nursery.cancel_scope)
         return self.problem()
 
     def alive(self) -> bool:
@@ -103,8 +108,3 @@ class Backend:
                 process.on_report(report)
                 return True
         return False
-
-
-async def _cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()

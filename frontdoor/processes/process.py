@@ -89,6 +89,7 @@ class Process:
         self._say = say
         self._starts = 0
         self._adopted: int | None = None
+        self._was_ready = False
         self._report = Report()
         self._stopping = trio.Event()
         self._stop_timeout = settings.stop_timeout
@@ -116,12 +117,19 @@ class Process:
             self._patience.deadline = min(self._patience.deadline, trio.current_time() + at_most)
         self._stopping.set()
 
+    def give_up(self, reason: str) -> None:
+        """It cannot run at all."""
+        self.reason = reason
+        self.life = Life.EXITED
+        self.failed.set()
+
     def on_report(self, report: ChildReport) -> None:
         """The keeper says how the process stands."""
         self._report.take(report)
 
-    def adopt(self, report: ChildReport, output: int) -> None:
+    def adopt(self, report: ChildReport, output: int, *, was_ready: bool) -> None:
         """Go on with a process that runs already: ``run`` does not start one then. ``output``: its pipe, ours now."""
+        self._was_ready = was_ready
         self._starts = report.note["starts"]
         self.restarts = report.note["restarts"]
         self.pid = report.pid
@@ -141,7 +149,7 @@ class Process:
                 except (Refused, OSError) as error:
                     self.reason = f"it could not be started: {error.strerror or error}"
                 else:
-                    await self._live(fd, was_ready=output is not None)
+                    await self._live(fd, was_ready=output is not None and self._was_ready)
                 finally:
                     self._stop_listening()
                 if self._stopping.is_set() or not self._may_restart():
@@ -213,8 +221,8 @@ class Process:
                 if self._notify is not None:
                     nursery.start_soon(self._notify.run)
                 async with trio.open_nursery() as first:
-                    first.start_soon(_cancel_after, self._report.exited, first.cancel_scope)
-                    first.start_soon(_cancel_after, self._stopping, first.cancel_scope)
+                    first.start_soon(cancel_after, self._report.exited, first.cancel_scope)
+                    first.start_soon(cancel_after, self._stopping, first.cancel_scope)
                     if not was_ready:
                         first.start_soon(self._prove, began)
                     elif not self._report.exited.is_set():
@@ -253,6 +261,7 @@ class Process:
             self._given_up = f"was not ready within {self._checks.deadline:g} s ({self.reason})"
             await self._signal(signal.SIGKILL)
             return
+        await self._link.request("note", key=ready_key(self.key), note=True)  # for the door process after this one
         self._say("backend.ready", pid=self.pid, after_s=round(time.monotonic() - began, 3))
         self._is_ready()
 
@@ -284,6 +293,7 @@ class Process:
         if not self._report.gone.is_set():
             await self._signal(signal.SIGKILL)
             await self._report.gone.wait()
+        await self._link.request("drop", keys=[ready_key(self.key)])
         await self._link.request("forget", key=self.key)
 
     async def _back_off(self, delay: float) -> None:
@@ -301,6 +311,12 @@ class Process:
         return self._memory.is_gone() if self._memory else self.life in (Life.BACKING_OFF, Life.EXITED)
 
 
-async def _cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
+def ready_key(process: str) -> str:
+    """Where the keeper keeps the word that a process was ready."""
+    return f"ready/{process}"
+
+
+async def cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
+    """End a scope when something has happened: for waiting until one of several things does."""
     await event.wait()
     scope.cancel()

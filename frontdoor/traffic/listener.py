@@ -1,7 +1,8 @@
 """Accepting clients, and giving each of them a backend.
 
-The fast path is synchronous: accept, lease, dial (a Unix socket connects at once), join. Only a client for which there
-is no backend right now gets a task, in which it waits: nobody is refused while there is hope.
+The fast path is synchronous: accept, lease, dial (a Unix socket connects at once), join. A client for whom there is no
+backend right now waits in a queue: nobody is refused while there is hope. One task for each queue asks for them all. A
+task for each client was tried: a thousand that wait, each asking ten times a second, take a whole core.
 """
 
 import enum
@@ -12,7 +13,8 @@ import random
 import socket
 import sys
 import time
-from dataclasses import replace
+from collections import deque
+from dataclasses import dataclass, replace
 from functools import partial
 
 import trio
@@ -32,8 +34,7 @@ EPISODE = 10.0
 its limit would say so with every client."""
 
 FIRST_RETRY, LONGEST_RETRY = 0.002, 0.1
-"""Seconds between two dials for a client that waits; doubled each time, and jittered, so that a thousand of them do
-not come back in one instant."""
+"""Seconds between two dials for those who wait; doubled each time in vain, and jittered."""
 
 
 class _Dial(enum.Enum):
@@ -45,18 +46,29 @@ class _Dial(enum.Enum):
     NOBODY = enum.auto()
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A client that was accepted and has no backend yet."""
+
+    fd: int
+    address: object
+    since: float
+
+
 class Listener:
     """The doors' listening sockets, served by the relay's loop."""
 
     def __init__(self, relay: Relay, nursery: trio.Nursery) -> None:
         self._relay = relay
         self._nursery = nursery
-        """Of the clients that wait for a backend."""
+        """Of the queues' tasks."""
+        self._queues: dict[Gate, deque[_Waiting]] = {}
+        """Of those who wait for a backend; there is one while somebody waits."""
         self._paused_at: dict[Gate, float] = {}
         """When a gate last had to stop because of a limit, on the monotonic clock."""
-        self._short: set[int] = set()
-        """Clients that are here, and for whose backend there was no descriptor. They go first: if others were let in,
-        each descriptor that comes free would become one more client without a backend."""
+        self._short: set[Gate] = set()
+        """Gates where somebody waits because there was no descriptor for his backend. He goes first: if others were let
+        in, each descriptor that comes free would become one more client without a backend."""
 
     def open(self, gate: Gate) -> None:
         """Accept at this gate. Harmless when it does already."""
@@ -80,6 +92,12 @@ class Listener:
             while self._accept(gate, listening) == ACCEPTS:
                 pass
         self.close(gate)
+
+    def dismiss(self, gate: Gate) -> None:
+        """Turn away who still waits for a backend: there will be none."""
+        queue = self._queues.get(gate, deque())
+        while queue:
+            self._turn_away(gate, queue.popleft(), Reason.SHUTDOWN)
 
     def _watch(self, gate: Gate) -> None:
         for listening in gate.listeners:
@@ -113,9 +131,14 @@ class Listener:
         return ACCEPTS
 
     def _seat(self, gate: Gate, client_fd: int, address: object) -> None:
-        """Give an accepted client a backend, now or as soon as there is one."""
-        if self._try(gate, client_fd, address) is not _Dial.JOINED:
-            self._nursery.start_soon(self._wait, gate, client_fd, address)
+        """Give an accepted client a backend; if there is none, or if others wait already, he waits in the queue."""
+        queue = self._queues.get(gate)
+        if queue is None:
+            if self._try(gate, client_fd, address) is _Dial.JOINED:
+                return
+            queue = self._queues[gate] = deque()
+            self._nursery.start_soon(self._serve, gate, queue)
+        queue.append(_Waiting(client_fd, address, time.monotonic()))
 
     def _try(self, gate: Gate, client_fd: int, address: object) -> _Dial:
         """Lease, dial, join. The lease is on whatever is active at this instant."""
@@ -132,36 +155,51 @@ class Listener:
             # Nobody listens there, or there is no descriptor to be had: what a waiting client waits for.
             outcome = _Dial.NOBODY
             if error.errno in NO_ROOM:
-                self._short.add(client_fd)
+                self._short.add(gate)
         gate.switchboard.forgo(seat)
         return outcome
 
-    async def _wait(self, gate: Gate, client_fd: int, address: object) -> None:
-        """Hold a client until a backend takes it, for ``hold_timeout`` at the most.
-
-        A backend that is there, and only has a full backlog, is given ``connect_timeout`` if that is longer. Each try
-        leases anew: when a switch comes in between, the client goes to the new generation.
-        """
-        reason = Reason.SHUTDOWN  # if the wait is cancelled
+    async def _serve(self, gate: Gate, queue: deque[_Waiting]) -> None:
+        """Ask for a backend until nobody waits any more."""
         pause = FIRST_RETRY
-        number = client_fd
         try:
-            began, limits, outcome = time.monotonic(), gate.limits, _Dial.NOBODY
-            longest = max(limits.hold_timeout, limits.connect_timeout)
-            while time.monotonic() - began < (longest if outcome is _Dial.FULL else limits.hold_timeout):
+            while queue:
                 await trio.sleep(pause * random.uniform(0.5, 1.0))
-                self._short.discard(number)  # perhaps it is something else by now that he waits for
-                outcome = self._try(gate, client_fd, address)
-                if outcome is _Dial.JOINED:
-                    client_fd = -1
-                    return
-                pause = min(pause * 2, LONGEST_RETRY)
-            reason = Reason.NO_BACKEND
+                pause = FIRST_RETRY if self._ask(gate, queue) else min(pause * 2, LONGEST_RETRY)
         finally:
-            self._short.discard(number)
-            if client_fd >= 0:
-                os.close(client_fd)
-                gate.ledger.end(reason)
+            del self._queues[gate]
+            self._short.discard(gate)
+            while queue:  # only if it was cancelled
+                self._turn_away(gate, queue.popleft(), Reason.SHUTDOWN)
+
+    def _ask(self, gate: Gate, queue: deque[_Waiting]) -> bool:
+        """Seat those who wait, first come first served, until there is no place; whether there was one.
+
+        Each lease is anew: when a switch comes in between, they go to the new generation. They wait for
+        ``hold_timeout``; for a backend that is there, and only has a full backlog, for ``connect_timeout`` if that is
+        longer.
+        """
+        self._short.discard(gate)  # perhaps it is something else by now that they wait for
+        before = len(queue)
+        for _ in range(min(before, ACCEPTS)):
+            outcome = self._try(gate, queue[0].fd, queue[0].address)
+            if outcome is not _Dial.JOINED:
+                break
+            queue.popleft()
+        else:
+            return True
+        seated = len(queue) < before
+        limits = gate.limits
+        longest = max(limits.hold_timeout, limits.connect_timeout if outcome is _Dial.FULL else 0.0)
+        now = time.monotonic()
+        while queue and now - queue[0].since >= longest:
+            self._turn_away(gate, queue.popleft(), Reason.NO_BACKEND)
+        return seated
+
+    @staticmethod
+    def _turn_away(gate: Gate, client: _Waiting, reason: Reason) -> None:
+        os.close(client.fd)
+        gate.ledger.end(reason)
 
     def _pause(self, gate: Gate, limit: str) -> None:
         """Stop accepting until somebody leaves, or until the next sweep."""

@@ -14,7 +14,9 @@ def test_a_note_comes_back_from_the_keeper_as_it_went() -> None:
             GenerationNote("v1", 6, "draining", 1.5, 10, 20, 30),
             GenerationNote("v2", 7, "active", 2, 1, 2, 3),
         ],
-        swap=SwapNote(4, switched=True, under_way=False, message="v2#7 is active"),
+        swap=SwapNote(
+            4, switched=True, message="v2#7 is active", outcomes={"switched": {"exit_code": 0}, "baked": None}
+        ),
     )
     assert DoorNote.decode(json.loads(json.dumps(note.encode()))) == note
     assert DoorNote.decode(json.loads(json.dumps(DoorNote().encode()))) == DoorNote()

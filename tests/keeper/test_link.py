@@ -168,7 +168,7 @@ async def test_an_answer_that_nobody_waits_for_any_more_leaks_nothing(
 
 @pytest.mark.parametrize(
     ("fields", "problem"),
-    [({"fds": [2**20]}, OSError), ({"note": "x" * wire.REQUEST_BYTES}, ValueError), ({"note": {1}}, TypeError)],
+    [({"fds": [2**20]}, OSError), ({"note": "x" * wire.REQUEST_BYTES}, Refused), ({"note": {1}}, TypeError)],
 )
 async def test_what_cannot_be_sent_is_raised_and_forgotten(
     link: Link, keeper: Keeper, fields: dict[str, Any], problem: type[Exception]

@@ -91,7 +91,7 @@ async def test_of_two_processes_that_were_there_the_missing_one_is_started(house
     note = {"door": "main", "version": "v1", "number": 1, "process": 1, "starts": 1, "restarts": 0}
     reply = await house.link.request("spawn", key="main/g1/1.1", argv=["sleep", "1000"], env={}, note=note)
     report = ChildReport("main/g1/1.1", reply.body["pid"], note, None, gone=False)
-    backend.adopt({1: (report, reply.fds[0])})
+    backend.adopt({1: (report, reply.fds[0], True)})
     house.run(backend)
     assert (await house.said("backend.ready"))["pid"] == backend.processes[0].pid
     assert backend.processes[1].pid == report.pid

@@ -314,7 +314,7 @@ async def spawned(house: House, backend: Backend, *argv: str) -> tuple[ChildRepo
 async def test_an_adopted_process_goes_on(house: House) -> None:
     backend = house.backend("listen", "wait")
     report, output = await spawned(house, backend, "sh", "-c", "echo hello; exec sleep 1000")
-    backend.adopt({0: (report, output)})
+    backend.adopt({0: (report, output, True)})
     house.run(backend)
     assert await house.line(backend) == "hello"
     (process,) = backend.processes
@@ -330,7 +330,7 @@ async def test_an_adopted_process_goes_on(house: House) -> None:
 
 async def test_an_adopted_process_can_be_stopped_before_anything_else(house: House) -> None:
     backend = house.backend("listen", "wait")
-    backend.adopt({0: await spawned(house, backend, "sleep", "1000")})
+    backend.adopt({0: (*await spawned(house, backend, "sleep", "1000"), True)})
     backend.stop()
     house.run(backend)
     await house.ended(backend)
@@ -345,7 +345,7 @@ async def test_one_that_ended_while_there_was_no_door_process_is_started_again_a
     report, output = await spawned(house, backend, "sh", "-c", "echo last words; exit 5")
     await until(lambda: children(house.keeper) == [])
     ended = ChildReport(report.key, report.pid, report.note, 5, gone=True)
-    backend.adopt({0: (ended, output)})
+    backend.adopt({0: (ended, output, True)})
     (process,) = backend.processes
     ups: list[int] = []
 
