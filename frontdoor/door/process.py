@@ -38,6 +38,11 @@ OTHER_DESCRIPTORS = 512
 """Descriptors for everything that is not a stream: pipes at work, control clients, outputs of backends, logs."""
 
 
+PIPES_SHARE = 20
+"""One in so many descriptors is kept for pipes of slow receivers, when there are as many streams as there may be: with
+too few of them, some stalled readers would hold up everybody."""
+
+
 class CannotStart(Exception):  # noqa: N818 - the message to the user, and the exit code
     """Serving cannot begin; the text says why and what to do."""
 
@@ -156,7 +161,7 @@ class DoorProcess:
         return [socket.socket(fileno=fd) for fd in fds]
 
     def _world(self, settings: Settings, log: Log, bus: Bus, nursery: trio.Nursery) -> World:
-        room = max(16, (self._nofile - OTHER_DESCRIPTORS) // 2)
+        room = max(16, (self._nofile - OTHER_DESCRIPTORS - self._nofile // PIPES_SHARE) // 2)
         relay = Relay(lambda streams, pipes: 2 * (streams + pipes) + OTHER_DESCRIPTORS // 2 < self._nofile)
         return World(settings, self._link, relay, Listener(relay, nursery), bus, log, nursery, room)
 

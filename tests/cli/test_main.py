@@ -40,7 +40,7 @@ async def test_version_and_help(shell: Shell) -> None:
         (["drain", "v1", "--over", "10"], "'10' is not a duration"),
         (["drain", "v1", "--over", "never"], "'never' is not a duration"),
         (["drain", "v1", "--over", "-1s"], "'-1s' is not a duration"),
-        (["status", "--config", "nope.toml"], "nope.toml: there is no such file"),
+        (["status", "--config", "nope.toml"], "nope.toml cannot be read"),
         (["serve", "nope.toml"], "nope.toml: there is no such file"),
         (["serve", "."], "cannot be read"),
     ],

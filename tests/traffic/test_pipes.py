@@ -1,0 +1,67 @@
+import os
+
+import pytest
+
+from frontdoor.traffic.pipes import DISCARD, KEPT, Pipe, Pool
+
+
+def test_a_pipe_given_back_is_the_next_one_taken() -> None:
+    pool = Pool(lambda count: True)
+    pipe = pool.take()
+    assert pipe is not None
+    pool.give(pipe)
+    assert pool.take() is pipe
+    assert pool.made == 1
+    pool.discard(pipe)
+    assert pool.made == 0
+
+
+def test_there_are_no_more_than_there_is_room_for() -> None:
+    pool = Pool(lambda count: count <= 2)
+    first, second = pool.take(), pool.take()
+    assert first is not None
+    assert second is not None
+    assert pool.take() is None
+    pool.give(first)
+    assert pool.take() is first
+    for pipe in (first, second):
+        pool.discard(pipe)
+
+
+def test_the_kernel_has_no_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(lambda count: True)
+
+    def refuse(flags: int) -> tuple[int, int]:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe2", refuse)
+        assert pool.take() is None
+    assert pool.made == 0
+    pipe = pool.take()
+    assert pipe is not None
+    pool.discard(pipe)
+
+
+def test_only_some_of_many_are_kept() -> None:
+    pool = Pool(lambda count: True)
+    pipes = [pool.take() for _ in range(KEPT + 10)]
+    for pipe in pipes:
+        assert pipe is not None
+        pool.give(pipe)
+    assert pool.made == KEPT
+    assert repr(pool) == f"<Pool of {KEPT} pipes, {KEPT} free>"
+    while pool.made:
+        pipe = pool.take()
+        assert pipe is not None
+        pool.discard(pipe)
+
+
+def test_a_pipe_blocks_nobody_and_is_inherited_by_nobody() -> None:
+    pipe = Pipe()
+    for fd in (pipe.read, pipe.write):
+        assert not os.get_blocking(fd)
+        assert not os.get_inheritable(fd)
+    assert not os.get_inheritable(DISCARD)
+    assert repr(pipe) == f"<Pipe {pipe.read}←{pipe.write}>"
+    pipe.close()
