@@ -1,4 +1,4 @@
-"""Durations, sizes and signals, as a config writes them."""
+"""Durations and signals, as a config writes them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ LONGEST = 10 * 365 * 86400.0
 
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|s|m|h)\Z")
-_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_SIZE = re.compile(r"([0-9]{1,18})(B|KiB|MiB|GiB)\Z")
 
 
 def parse_duration(value: object) -> float:
@@ -53,28 +51,6 @@ def show_duration(seconds: float) -> str:
         if count == count.to_integral_value() and (count >= 1 or unit == "s"):
             return f"{int(count)}{unit}"
     return f"{exact:f}s"
-
-
-def parse_size(value: object) -> int:
-    """Bytes of a size such as "512B", "64KiB", "1MiB" or "2GiB". Raises ValueError for anything else."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        raise ValueError(f'a size is a string with a unit: write "{abs(value)}B"')
-    if not isinstance(value, str):
-        raise ValueError(f'must be a size, such as "64KiB", not {kind_of(value)}')
-    match = _SIZE.match(value)
-    if match is None:
-        raise ValueError(
-            f'{show_value(value)} is not a size: write a whole number and a unit, as "512B", "64KiB", "1MiB" or "2GiB"'
-        )
-    return int(match[1]) * _BYTES[match[2]]
-
-
-def show_size(size: int) -> str:
-    """Write a number of bytes so that `parse_size` gives the very same number back."""
-    for unit in ("GiB", "MiB", "KiB"):
-        if size and size % _BYTES[unit] == 0:
-            return f"{size // _BYTES[unit]}{unit}"
-    return f"{size}B"
 
 
 def parse_signal(value: object) -> int:

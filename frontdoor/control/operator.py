@@ -15,11 +15,9 @@ from .operation import Operation
 DONE = 0
 FAILED = 1
 USAGE = 2
-NOT_RUNNING = 3
 NOT_READY = 4
 BUSY = 5
 CUT = 6
-PROBATION = 7
 
 BAD_REQUEST = 400
 NOT_FOUND = 404

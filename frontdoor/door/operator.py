@@ -8,6 +8,7 @@ from frontdoor.config import ConfigError, UnknownVersion, load
 from frontdoor.control.events import Bus
 from frontdoor.control.operation import Operation
 from frontdoor.control.operator import BUSY, FAILED, NOT_FOUND, USAGE, Refused
+from frontdoor.control.wording import count
 from frontdoor.door import status
 from frontdoor.door.door import Door
 from frontdoor.door.world import World
@@ -110,11 +111,11 @@ class DoorOperator:
             state = f"{found[-1].id} is {found[-1].state}"
             hint = ": swap to another version first" if found[-1].state is State.ACTIVE else ""
             raise Refused(FAILED, f"nothing to drain: {state}{hint}")
-        count = sum(each.hasten(over) for each in draining)
+        streams = sum(each.hasten(over) for each in draining)
         ids = ", ".join(each.backend.generation.id for each in draining)
-        closing = "1 stream is" if count == 1 else f"{count} streams are"
+        closing = f"{count(streams, 'stream')} {'is' if streams == 1 else 'are'}"
         how = f"over {over:g} s" if over else "now"
-        return {"door": door, "draining": ids, "streams": count, "message": f"{ids}: {closing} being closed {how}"}
+        return {"door": door, "draining": ids, "streams": streams, "message": f"{ids}: {closing} being closed {how}"}
 
     def stop(self, *, now: bool) -> None:
         """Begin to stop."""

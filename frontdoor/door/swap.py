@@ -9,6 +9,7 @@ import trio
 from frontdoor.config import BackendSettings
 from frontdoor.control.operation import Operation
 from frontdoor.control.operator import CUT, DONE, FAILED, NOT_READY
+from frontdoor.control.wording import count
 from frontdoor.policy.generation import Generation, Happening
 from frontdoor.policy.swap import ABORTABLE, UNDER_WAY, Command, Event, Phase, step
 
@@ -123,7 +124,7 @@ class Swap:
         self.switched = True
         streams = self.old.open if self.old else 0
         self._say("swap.switched", **{"from": self.old.id if self.old else None, "to": self.target, "streams": streams})
-        drains = f"; {self.old.id} drains {_streams(streams)}" if self.old else ""
+        drains = f"; {self.old.id} drains {count(streams, 'stream')}" if self.old else ""
         self.message = f"{self.target} is active{drains}"
         await self._door.remember()  # and then the answer: what was said to be so must be so after a crash too
         self.operation.reach("switched", "switched", DONE, self.message, streams=streams)
@@ -165,7 +166,7 @@ class Swap:
         else:
             closed = self._draining.closed if self._draining else 0
             if closed:
-                message = f"{self.target} is active; {_streams(closed)} of {self._old_id} had to be closed"
+                message = f"{self.target} is active; {count(closed, 'stream')} of {self._old_id} had to be closed"
                 self.operation.reach("drained", "drained", CUT, message, closed=closed)
             else:
                 message = f"{self.target} is active; {self._old_id} is drained, no stream had to be closed"
@@ -195,10 +196,6 @@ class Swap:
             self._say(event, **fields)
         elif self.candidate is not None:
             self._door.say(event, self.candidate.generation, **fields)
-
-
-def _streams(count: int) -> str:
-    return "1 stream" if count == 1 else f"{count} streams"
 
 
 Carry = Callable[[Swap], Awaitable[Event | None]]

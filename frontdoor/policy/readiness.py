@@ -7,14 +7,12 @@ class Readiness:
     def __init__(self, successes: int) -> None:
         self._needed = successes
         self._in_a_row = 0
-        self.last_problem = "it was not asked yet"
 
     def good(self) -> bool:
         """A good answer. True: it is ready now."""
         self._in_a_row += 1
         return self._in_a_row >= self._needed
 
-    def bad(self, problem: str) -> None:
+    def bad(self) -> None:
         """A bad answer, or none: the count begins anew."""
         self._in_a_row = 0
-        self.last_problem = problem

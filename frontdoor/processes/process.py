@@ -252,7 +252,7 @@ class Process:
             check = partial(ready.connect, self.seat.address)
 
         def bad(problem: str) -> None:
-            readiness.bad(problem)
+            readiness.bad()
             self.reason = problem
 
         with trio.move_on_after(self._checks.deadline if self.proved.is_set() else math.inf) as patience:
