@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -45,7 +46,10 @@ def load(path: str) -> Settings:
     Raises ConfigError, with every problem, if it cannot be read or is not valid.
     """
     try:
-        with open(path, "rb") as file:
+        # Without O_NONBLOCK a FIFO in its place would hold up the caller, which is the relay, until somebody writes.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _refused(path, "is not a file")
             data = file.read(_LARGEST + 1)
     except FileNotFoundError:
         raise _refused(path, "there is no such file") from None

@@ -1,10 +1,12 @@
 """One door: its listeners, its route, its generations, its swap."""
 
 import math
+import os
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,7 +19,7 @@ from frontdoor.door.draining import Draining
 from frontdoor.door.notes import DoorNote, GenerationNote, SwapNote
 from frontdoor.door.swap import Swap
 from frontdoor.door.world import World
-from frontdoor.keeper.link import ChildReport
+from frontdoor.keeper.link import ChildReport, Refused
 from frontdoor.policy.generation import ENDED, Generation, Happening, State
 from frontdoor.policy.ledger import Ledger, Reason
 from frontdoor.policy.swap import Event
@@ -62,6 +64,13 @@ class Door:
     def listen_on(self, listeners: list[socket.socket]) -> None:
         """These are its listening sockets. It does not accept yet: ``World.listener`` opens the gate."""
         self.gate.listeners = listeners
+
+    def remove_addresses(self) -> None:
+        """Remove the files of its Unix sockets: nobody listens there any more."""
+        for address in self.settings.listen:
+            if address.startswith("unix:"):
+                with suppress(OSError):
+                    os.unlink(address.removeprefix("unix:"))
 
     def on_report(self, report: ChildReport) -> bool:
         """Pass on what the keeper says of a child. False when it is none of this door's."""
@@ -243,7 +252,11 @@ class Door:
         if swap is not None:
             outcomes = {name: swap.operation.outcome(name) for name in MILESTONES}
             note.swap = SwapNote(swap.number, swap.switched, swap.message, outcomes)
-        await self.world.link.request("note", key=f"door/{self.name}", note=note.encode())
+        try:
+            await self.world.link.request("note", key=f"door/{self.name}", note=note.encode())
+        except Refused as error:
+            # It serves all the same; a crash of this process now would take it back to what was noted last.
+            self.world.log.error("note.failed", door=self.name, error=error.strerror)
 
     def _config_key(self, generation: Generation) -> str:
         return f"config/{self.name}/{generation.number}"

@@ -34,6 +34,8 @@ from frontdoor.traffic.listener import Listener
 from frontdoor.traffic.relay import Relay
 from frontdoor.traffic.sweeper import Sweeper
 
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+
 OTHER_DESCRIPTORS = 512
 """Descriptors for everything that is not a stream: pipes at work, control clients, outputs of backends, logs."""
 
@@ -86,6 +88,8 @@ class DoorProcess:
             # Only here: after an exception the next door process goes on with what is in the folder.
             if self._folder is not None:
                 folder.clear(self._folder)
+            for door in self._doors:
+                door.remove_addresses()
             await self._link.request("bye", code=code)
             nursery.cancel_scope.cancel()
         return code
@@ -107,9 +111,14 @@ class DoorProcess:
                 nursery.start_soon(world.relay.run)
                 nursery.start_soon(Sweeper(world.relay).run)
                 nursery.start_soon(self._control, self._operator, control, log)
+                early, self._early_signals = self._early_signals, []
+                for number in early:
+                    if number in _STOPS:
+                        self._on_signal(number)  # now: the first generation may take long to become ready, or never be
                 await self._begin(world, held)
-                for number in self._early_signals:
-                    self._on_signal(number)
+                for number in early:
+                    if number not in _STOPS:
+                        self._on_signal(number)  # now there is something to restart
                 if self._was_stopping:
                     self._stop.begin(now=False)
                 await self._stop.run(self._operator)
@@ -258,7 +267,7 @@ class DoorProcess:
     def _on_signal(self, number: int) -> None:
         if self._stop is None or self._operator is None:
             self._early_signals.append(number)
-        elif number in (signal.SIGTERM, signal.SIGINT):
+        elif number in _STOPS:
             self._stop.begin(now=self._stop.asked.is_set())
         elif number == signal.SIGHUP:
             self._operator.restart()

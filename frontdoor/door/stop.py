@@ -1,8 +1,6 @@
 """The way out: stop accepting, let streams finish, then stop the backends."""
 
-import os
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -74,10 +72,7 @@ class Stop:
         await self._world.link.request("drop", keys=addresses)
         for sock in door.gate.listeners:
             sock.close()
-        for address in door.settings.listen:
-            if address.startswith("unix:"):
-                with suppress(OSError):
-                    os.unlink(address.removeprefix("unix:"))
+        door.remove_addresses()
         door.gate.listeners = ()
 
     async def _stop_door(self, door: Door) -> None:

@@ -4,7 +4,7 @@ The invariant: at most one generation is active; a lease is only ever given on t
 once. The switch is one assignment, and no method here awaits, so that every accept is wholly before or wholly after it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from frontdoor.policy.generation import Generation, Happening, Seat, State, step
 
@@ -20,15 +20,18 @@ class Switchboard:
     def __repr__(self) -> str:
         return f"<Switchboard to {self.active}>"
 
-    def lease(self) -> Seat | None:
-        """A place on the active generation: that of its processes that has the fewest streams; None: none is up."""
+    def lease(self, but: Container[Seat] = ()) -> Seat | None:
+        """A place on the active generation: that of its processes that has the fewest streams; None: none is up.
+
+        ``but``: those that were tried just now and did not take the stream.
+        """
         active = self.active
         # When frontdoor stops, the route still points at the last generation, which takes nothing any more.
         if active is None or active.state is not State.ACTIVE:
             return None
         best: Seat | None = None
         for seat in active.seats:
-            if seat.up and (best is None or seat.open < best.open):
+            if seat.up and (best is None or seat.open < best.open) and seat not in but:
                 best = seat
         if best is not None:
             best.open += 1

@@ -19,6 +19,7 @@ from functools import partial
 
 import trio
 
+from frontdoor.policy.generation import Seat
 from frontdoor.policy.ledger import Reason
 from frontdoor.sockets import dial
 from frontdoor.traffic.gate import Gate
@@ -141,22 +142,26 @@ class Listener:
         queue.append(_Waiting(client_fd, address, time.monotonic()))
 
     def _try(self, gate: Gate, client_fd: int, address: object) -> _Dial:
-        """Lease, dial, join. The lease is on whatever is active at this instant."""
-        seat = gate.switchboard.lease()
-        if seat is None:
-            return _Dial.NOBODY
-        outcome = _Dial.FULL
-        try:
-            backend_fd = dial(seat.address)
-            if backend_fd is not None:
-                self._relay.join(gate, seat, address, client_fd, backend_fd)
-                return _Dial.JOINED
-        except OSError as error:
-            # Nobody listens there, or there is no descriptor to be had: what a waiting client waits for.
-            outcome = _Dial.NOBODY
-            if error.errno in NO_ROOM:
-                self._short.add(gate)
-        gate.switchboard.forgo(seat)
+        """Lease, dial, join. The lease is on whatever is active at this instant.
+
+        A process that does not take the client, because it hangs with a full backlog or has just died, must not keep
+        him from its siblings: all that are up are tried.
+        """
+        outcome = _Dial.NOBODY
+        tried: tuple[Seat, ...] = ()
+        while (seat := gate.switchboard.lease(tried)) is not None:
+            try:
+                backend_fd = dial(seat.address)
+                if backend_fd is not None:
+                    self._relay.join(gate, seat, address, client_fd, backend_fd)
+                    return _Dial.JOINED
+                outcome = _Dial.FULL
+            except OSError as error:
+                # Nobody listens there, or there is no descriptor to be had: what a waiting client waits for.
+                if error.errno in NO_ROOM:
+                    self._short.add(gate)
+            gate.switchboard.forgo(seat)
+            tried = (*tried, seat)
         return outcome
 
     async def _serve(self, gate: Gate, queue: deque[_Waiting]) -> None:

@@ -44,8 +44,8 @@ class Pool:
         """An empty pipe; None when there is none to be had: the limit, or the kernel's (EMFILE, ENFILE)."""
         if self._free:
             return self._free.pop()
-        if not self._room(self.made + 1):
-            return None
+        if self.made and not self._room(self.made + 1):
+            return None  # but one there is, or not a byte would move
         try:
             pipe = Pipe()
         except OSError:

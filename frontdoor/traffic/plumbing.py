@@ -8,6 +8,14 @@ from frontdoor.traffic.pipes import DISCARD, Pipe, Pool
 from frontdoor.traffic.stream import Flow
 
 
+def _read_all(fd: int, count: int) -> bytes:
+    """Take ``count`` bytes that are in a pipe. More than one read: each gives what one splice has put in."""
+    data = b""
+    while len(data) < count:
+        data += os.read(fd, count - len(data))
+    return data
+
+
 class Plumbing:
     """Registers flows for what they want, lends them pipes, and closes descriptors when it is safe to.
 
@@ -51,16 +59,26 @@ class Plumbing:
     # -- pipes ------------------------------------------------------------------------------------------------------
 
     def hold(self, flow: Flow, count: int) -> None:
-        """The receiver is slow: the flow keeps the spare pipe with ``count`` bytes in it, and is not read."""
-        flow.pipe, flow.held, flow.reading = self.spare, count, False
-        self.spare = self._pool.take()
+        """The receiver is slow: the flow keeps the spare pipe with ``count`` bytes in it, and is not read.
+
+        The last pipe is not given away, or a number of slow receivers would stop everybody: its bytes go into memory.
+        """
+        pipe = self.spare
+        assert pipe is not None
+        another = self._pool.take()
+        if another is None:
+            flow.rest = _read_all(pipe.read, count)
+        else:
+            flow.pipe, self.spare = pipe, another
+        flow.held, flow.reading = count, False
         self.arm(flow)
         self.arm(flow.twin)
 
     def let_go(self, flow: Flow) -> None:
-        """The flow's pipe is empty again."""
+        """What the flow held has been delivered: its pipe, if it has one, is empty again."""
         pipe, flow.pipe = flow.pipe, None
-        assert pipe is not None
+        if pipe is None:
+            return
         if self.spare is None:
             self.spare = pipe
             self._feed()
@@ -69,10 +87,9 @@ class Plumbing:
 
     def drop(self, flow: Flow) -> None:
         """Nobody will receive what the flow's pipe holds: it is freed, and the pipe is as new."""
-        pipe = flow.pipe
-        assert pipe is not None
-        while flow.held:
-            flow.held -= os.splice(pipe.read, DISCARD, flow.held)
+        while flow.held and flow.pipe is not None:
+            flow.held -= os.splice(flow.pipe.read, DISCARD, flow.held)
+        flow.held, flow.rest = 0, b""
         self.let_go(flow)
 
     def starve(self, flow: Flow) -> None:

@@ -231,9 +231,12 @@ class Relay:
     def _push(self, flow: Flow) -> None:
         """The sink has room: go on with what the pipe holds."""
         pipe = flow.pipe
-        assert pipe is not None
         try:
-            sent = _splice(pipe.read, flow.sink, flow.held, flags=_FLAGS)
+            if pipe is not None:
+                sent = _splice(pipe.read, flow.sink, flow.held, flags=_FLAGS)
+            else:
+                sent = os.write(flow.sink, flow.rest)
+                flow.rest = flow.rest[sent:]
         except BlockingIOError:
             return
         except OSError:

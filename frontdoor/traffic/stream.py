@@ -30,6 +30,7 @@ class Flow:
         "moved",
         "pipe",
         "reading",
+        "rest",
         "sink",
         "source",
         "stream",
@@ -45,6 +46,8 @@ class Flow:
         self.pipe: Pipe | None = None
         self.held = 0
         """Bytes in the pipe."""
+        self.rest: bytes = b""
+        """They are in here instead, if there was no pipe to be had."""
         self.moved = 0
         """Bytes read so far."""
         self.reading = True

@@ -1,4 +1,5 @@
 import math
+import os
 import re
 import signal
 import sys
@@ -86,7 +87,11 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     assert refused_file("a\0b") == "a\0b: is not a path: it has a NUL character"
     path.write_bytes(b'active = "v1"\n# caf\xe9\n')
     assert refused_file(path) == f"{path}:2: is not UTF-8 text; save it as UTF-8"
-    assert refused_file("/dev/zero") == "/dev/zero: is larger than 64 KiB: a config cannot be, make it shorter"
+    assert refused_file("/dev/zero") == "/dev/zero: is not a file"
+    os.mkfifo(tmp_path / "pipe")
+    assert refused_file(tmp_path / "pipe") == f"{tmp_path}/pipe: is not a file", "and nobody waited for a writer"
+    path.write_text("# " + "long " * 20_000)
+    assert refused_file(path) == f"{path}: is larger than 64 KiB: a config cannot be, make it shorter"
     assert refused_file(path / "below") == f"{path}/below: cannot be read: Not a directory"
 
 

@@ -116,6 +116,31 @@ def test_who_leaves_the_group_is_not_waited_for(stage: Stage, door: Puppet) -> N
     os.close(output)
 
 
+def test_who_leaves_the_group_when_its_leader_has_gone_is_not_waited_for(stage: Stage, door: Puppet) -> None:
+    fifo = f"{stage.folder}/fifo"
+    os.mkfifo(fifo)
+    # The helper does not mind TERM, and leaves the group when it has read a line: no end that anybody could report.
+    helper = f"(read line < {fifo}; exec setsid sleep 1000)"
+    _, output = door.spawn(
+        "a", "sh", "-c", f"trap '' TERM; {helper} & trap 'exit 0' TERM; echo $!; while :; do wait; done"
+    )
+    daemon = int(read_line(output))
+    assert door.ask("signal", key="a", number=signal.SIGTERM).body["sent"] is True
+    assert door.hear_of("exited")["gone"] is False
+    with open(fifo, "w") as file:
+        file.write("leave\n")
+    until(lambda: int(stat(daemon)[5]) == daemon, "that it has a session of its own")
+    assert door.ask("signal", key="a", number=signal.SIGKILL).body["sent"] is False
+    assert [message.body["gone"] for message in door.heard] == [True], "that is how it is found out"
+    assert alive(daemon)
+    assert door.ask("forget", key="a").body.get("error") is None
+    os.close(output)
+    _, output = door.spawn("a", "true")  # the key is free
+    os.close(output)
+    os.kill(daemon, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{daemon}"), "that it is reaped")
+
+
 def test_a_key_is_taken_until_its_child_is_forgotten(stage: Stage, door: Puppet) -> None:
     _, output = door.spawn("a", "true")
     os.close(output)

@@ -13,7 +13,7 @@ from frontdoor.keeper.link import ChildReport
 from frontdoor.policy import backoff
 from frontdoor.processes.backend import Backend
 from frontdoor.processes.process import Life
-from keeper.watching import alive, children, descriptors
+from keeper.watching import alive, children, descriptors, stat
 from processes.house import APP, House, until, write_line
 
 
@@ -239,6 +239,25 @@ async def test_a_helper_that_outlives_its_leader_is_waited_for_and_then_killed(h
     assert house.of("backend.exited")[0]["status"] == 0
 
 
+async def test_a_helper_that_leaves_the_group_after_the_stop_signal_does_not_hold_up_the_end(house: House) -> None:
+    fifo = house.fifo()
+    helper = f"(read line < {fifo}; exec setsid sleep 1000)"
+    backend = house.start(
+        command=["sh", "-c", f"trap '' TERM; {helper} & trap 'exit 0' TERM; echo $!; while :; do wait; done"],
+        backend='stop_timeout = "1h"',
+    )
+    daemon = int(await house.line(backend))
+    backend.stop()
+    await until(lambda: not alive(backend.processes[0].pid))
+    await write_line(fifo)
+    await until(lambda: int(stat(daemon)[5]) == daemon)
+    assert not backend.finished.is_set()
+    backend.stop(0.01)
+    await house.ended(backend)
+    assert alive(daemon), "it is nobody's any more"
+    os.kill(daemon, signal.SIGKILL)
+
+
 async def test_at_most_is_an_end_to_the_patience(house: House) -> None:
     backend = house.start("deaf", "listen", "wait", backend='stop_timeout = "1h"')
     await house.ready(backend)
@@ -326,6 +345,24 @@ async def test_an_adopted_process_goes_on(house: House) -> None:
     backend.stop()
     await house.ended(backend)
     assert children(house.keeper) == []
+
+
+async def test_an_adopted_process_that_was_not_ready_gets_no_stream_before_its_check_holds(house: House) -> None:
+    fifo = house.fifo()
+    backend = house.backend("listen", "wait")
+    report, output = await spawned(
+        house, backend, sys.executable, "-IS", APP, f"{house.folder}/g1/0.sock", f"read:{fifo}", "listen", "wait"
+    )
+    backend.adopt({0: (report, output, False)})
+    house.run(backend)
+    (process,) = backend.processes
+    await until(lambda: process.reason or process.seat.up)
+    assert process.reason == f"it has not made its socket yet ({house.folder}/g1/0.sock)"
+    assert (process.life, process.seat.up, backend.alive()) == (Life.STARTING, False, False)
+    await write_line(fifo)
+    assert (await house.said("backend.ready"))["pid"] == report.pid
+    await until(backend.alive)
+    assert process.restarts == 6, "it was not started again"
 
 
 async def test_an_adopted_process_can_be_stopped_before_anything_else(house: House) -> None:

@@ -4,6 +4,7 @@ Everything is in this process and in one trio run, so a test says what both peer
 """
 
 import contextlib
+import errno
 import fcntl
 import math
 import os
@@ -243,11 +244,18 @@ async def open_door(
         pytest.MonkeyPatch.context() as patch,
         trio.fail_after(AT_MOST),
     ):
-        if one_page_pipes:
-            patch.setattr(pipes_module, "Pipe", OnePagePipe)
+        kind, doors = OnePagePipe if one_page_pipes else pipes_module.Pipe, list[Door]()
+
+        def make_pipe() -> pipes_module.Pipe:
+            if (doors[0].pipes if doors else pipes) == 0:
+                raise OSError(errno.EMFILE, "not even one")  # the first one is not asked for: the kernel refuses it
+            return kind()
+
+        patch.setattr(pipes_module, "Pipe", make_pipe)
         with contextlib.ExitStack() as after:
             async with trio.open_nursery() as nursery:
                 door = Door(limits, nursery, folder, narrow, pipes)
+                doors.append(door)
                 after.callback(door.demolish)  # not before the relay has stopped
                 door.switch("v1", backlog=backlog)
                 door.listener.open(door.gate)

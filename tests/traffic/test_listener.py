@@ -7,7 +7,9 @@ import socket
 import pytest
 import trio
 
+from frontdoor.policy.generation import Seat
 from frontdoor.policy.ledger import Reason
+from frontdoor.sockets import dial
 from frontdoor.traffic import listener as module
 from traffic.peers import quiet, receive, reset, rest, until
 from traffic.relay_under_test import StandIn, open_door
@@ -34,6 +36,24 @@ async def test_accepted_sockets_inherit_what_was_set_on_the_listener() -> None:
 
 
 # -- a backend that is slow, full, or not there -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["nobody listens there", "its backlog is full"])
+async def test_a_process_that_takes_nobody_does_not_keep_clients_from_its_sibling(there: bool) -> None:
+    async with open_door(hold_timeout=0.5) as door:
+        healthy = door.backend.seat
+        stuck = Seat(healthy.generation, 1, f"{healthy.address}.stuck", up=True)
+        with socket.socket(socket.AF_UNIX) as listening, contextlib.ExitStack() as filled:
+            listening.bind(stuck.address)
+            if there:
+                listening.listen(0)
+                while (fd := dial(stuck.address)) is not None:
+                    filled.callback(os.close, fd)
+            await door.pair()
+            healthy.generation.seats.append(stuck)  # from here on it is the one with the fewest streams
+            for _ in range(3):
+                await door.pair()
+            assert (healthy.open, stuck.open) == (4, 0)
 
 
 async def test_a_full_backlog_makes_clients_wait_and_all_are_served_when_it_accepts() -> None:

@@ -21,16 +21,16 @@ async def test_without_any_pipe_streams_starve_and_go_on_when_there_is_one() -> 
         assert await receive(client, 100_000) == data(100_000, 7)
 
 
-async def test_the_only_pipe_is_with_a_slow_receiver_and_comes_back() -> None:
+async def test_the_last_pipe_is_not_given_away_and_a_slow_receiver_stops_nobody() -> None:
     async with open_door(pipes=1, narrow=True) as door:
         slow, slow_backend = await door.pair()
         sent = await fill_up(slow_backend)
         quick, quick_backend = await door.pair()
         await quick.send_all(b"hello")
+        assert await receive(quick_backend, 5) == b"hello", "while the slow one's bytes wait in memory"
         await slow_backend.send_eof()
         await door.no_turns(at_most=5)
         assert await rest(slow) == data(sent)
-        assert await receive(quick_backend, 5) == b"hello"
 
 
 async def test_the_only_pipe_is_with_a_slow_receiver_who_goes_away() -> None:
