@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -86,6 +87,7 @@ def test_what_is_below_the_level_is_not_written(pipe: tuple[int, int]) -> None:
 
 
 def test_a_blocked_reader_blocks_nobody_and_is_told_what_it_missed(pipe: tuple[int, int]) -> None:
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 4096)  # a few lines fill it, however slow the writer's thread is
     log = Log(format="json", fd=pipe[1], queue=100)
     slowest = 0.0
     for n in range(5000):

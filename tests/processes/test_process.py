@@ -83,6 +83,7 @@ async def test_notifications_after_the_first_do_not_block_it(house: House) -> No
         "notify:STATUS=soon", r"notify:STATUS=\nREADY=1", *talk, "say:said all", "wait", ready='check = "notify"'
     )
     assert await house.line(backend) == "said all"
+    await backend.ready()
     assert backend.alive()
 
 
