@@ -6,23 +6,21 @@
     └─ serving           relay, listener's waiting clients, sweeper, control API, backends, swaps, drains
 """
 
-import errno
 import os
 import signal
 import socket
-import sys
 import time
-from contextlib import suppress
 
 import trio
 
 from frontdoor.config import ConfigError, Settings, load, parse
 from frontdoor.control import api, server
 from frontdoor.control.events import Bus
-from frontdoor.control.operator import DONE, FAILED, NOT_READY, USAGE
+from frontdoor.control.operator import DONE, NOT_READY, USAGE
 from frontdoor.door import counters, folder, status
 from frontdoor.door.door import Door
 from frontdoor.door.operator import DoorOperator
+from frontdoor.door.refusal import CannotStart, confess, in_words, why_not
 from frontdoor.door.restore import restore
 from frontdoor.door.stop import STOPPING, Stop
 from frontdoor.door.world import World
@@ -43,14 +41,6 @@ OTHER_DESCRIPTORS = 512
 PIPES_SHARE = 20
 """One in so many descriptors is kept for pipes of slow receivers, when there are as many streams as there may be: with
 too few of them, some stalled readers would hold up everybody."""
-
-
-class CannotStart(Exception):  # noqa: N818 - the message to the user, and the exit code
-    """Serving cannot begin; the text says why and what to do."""
-
-    def __init__(self, message: str, exit_code: int = FAILED) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class DoorProcess:
@@ -84,7 +74,7 @@ class DoorProcess:
                 held = await self._link.hello()
                 code = await self._serve(held)
             except* CannotStart as errors:
-                code = _report(errors)
+                code = confess(errors)
             # Only here: after an exception the next door process goes on with what is in the folder.
             if self._folder is not None:
                 folder.clear(self._folder)
@@ -166,7 +156,7 @@ class DoorProcess:
         try:
             fds = entry[1] if entry else (await self._link.request("listen", key=key, address=address, mode=mode)).fds
         except Refused as error:
-            raise CannotStart(f"cannot listen on {address}: {_why(error)}") from None
+            raise CannotStart(f"cannot listen on {address}: {why_not(error)}") from None
         return [socket.socket(fileno=fd) for fd in fds]
 
     def _world(self, settings: Settings, log: Log, bus: Bus, nursery: trio.Nursery) -> World:
@@ -247,7 +237,7 @@ class DoorProcess:
         """The control API, under a supervisor that shares nothing with the relay: whatever it does, traffic goes on."""
 
         def failed(error: BaseException) -> None:
-            log.warning("control.failed", error=_in_words(error))
+            log.warning("control.failed", error=in_words(error))
 
         while True:
             try:
@@ -273,34 +263,3 @@ class DoorProcess:
             self._operator.restart()
         else:
             self._operator.ignored(signal.Signals(number).name)
-
-
-def _in_words(error: BaseException) -> str:
-    """The first thing that went wrong: "LocalProtocolError: bad Sec-WebSocket-Key"."""
-    leaf = _leaf(error)
-    return f"{type(leaf).__name__}: {leaf}"
-
-
-def _leaf(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _why(error: OSError) -> str:
-    why = error.strerror or str(error)
-    if error.errno == errno.EADDRINUSE:
-        return "something else listens there. Stop that, or choose another address in `listen`"
-    if error.errno == errno.EACCES:
-        return "not allowed. A port below 1024 needs root, or the capability CAP_NET_BIND_SERVICE"
-    return why
-
-
-def _report(errors: BaseExceptionGroup[CannotStart]) -> int:
-    """Say it on stderr, as the last thing; the exit code."""
-    leaf = _leaf(errors)
-    assert isinstance(leaf, CannotStart)
-    with suppress(OSError):
-        lines = "\nfrontdoor: ".join(str(leaf).splitlines()) if leaf.exit_code == USAGE else str(leaf)
-        os.write(sys.stderr.fileno(), f"frontdoor: {lines}\n".encode())
-    return leaf.exit_code

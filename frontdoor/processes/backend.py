@@ -11,7 +11,8 @@ from frontdoor.config import BackendSettings, ReadySettings
 from frontdoor.keeper.link import ChildReport, Link
 from frontdoor.policy.generation import Generation, Seat
 from frontdoor.processes.output import Ring
-from frontdoor.processes.process import Place, Process, cancel_after
+from frontdoor.processes.place import Place
+from frontdoor.processes.process import Process, cancel_after
 
 Adopted = dict[int, tuple[ChildReport, int, bool]]
 """Process number → the process that runs already, its output, and whether it was ready."""

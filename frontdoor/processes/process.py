@@ -9,9 +9,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -24,6 +22,7 @@ from frontdoor.policy.readiness import Readiness
 from frontdoor.processes import ready
 from frontdoor.processes.memory import Memory
 from frontdoor.processes.output import Reader, Ring
+from frontdoor.processes.place import Place, Say
 from frontdoor.processes.report import Report
 
 OUTPUT_AFTER_EXIT = 0.1
@@ -38,24 +37,6 @@ class Life(enum.StrEnum):
     BACKING_OFF = "backing off"
     STOPPING = "stopping"
     EXITED = "exited"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a process needs to know of where it runs."""
-
-    door: str
-    version: str
-    number: int
-    runtime_dir: str
-    folder: str
-    """Of its generation's sockets."""
-    note: dict[str, object]
-    """Kept by the keeper with the process."""
-
-
-Say = Callable[..., object]
-"""Publish an event about this generation: ``say("backend.ready", pid=4711)``."""
 
 
 class Process:
