@@ -1,7 +1,5 @@
 """``python -m frontdoor``: the same as the command ``frontdoor``."""
 
-import sys
+from frontdoor.cli.start import main
 
-from frontdoor.cli.main import main
-
-sys.exit(main())
+main()
