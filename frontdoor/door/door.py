@@ -66,11 +66,11 @@ class Door:
         self.gate.listeners = listeners
 
     def remove_addresses(self) -> None:
-        """Remove the files of its Unix sockets: nobody listens there any more."""
-        for address in self.settings.listen:
-            if address.startswith("unix:"):
+        """Remove the files of its Unix sockets: those that it listens on, and no file that was in its way."""
+        for listening in self.gate.listeners:
+            if listening.family == socket.AF_UNIX:
                 with suppress(OSError):
-                    os.unlink(address.removeprefix("unix:"))
+                    os.unlink(listening.getsockname())
 
     def on_report(self, report: ChildReport) -> bool:
         """Pass on what the keeper says of a child. False when it is none of this door's."""

@@ -70,9 +70,9 @@ class Stop:
         self._world.listener.finish(door.gate)
         addresses = [f"listen/{door.name}/{address}" for address in door.settings.listen]
         await self._world.link.request("drop", keys=addresses)
+        door.remove_addresses()
         for sock in door.gate.listeners:
             sock.close()
-        door.remove_addresses()
         door.gate.listeners = ()
 
     async def _stop_door(self, door: Door) -> None:

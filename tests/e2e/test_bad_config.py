@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable
@@ -135,6 +136,16 @@ def test_a_file_where_the_unix_socket_should_be_is_left_alone(prepare: Prepare) 
     assert "it is not a socket" in line
     with open(door.path("public")) as file:
         assert file.read() == "precious"
+
+
+def test_a_unix_address_serves_and_its_file_goes_with_it(prepare: Prepare) -> None:
+    door = prepare(listen=["unix:public"]).start()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(door.path("public"))
+        assert client.recv(100).startswith(b"v1#1")
+    door.signal(signal.SIGTERM)
+    assert door.ends() == 0
+    assert not os.path.exists(door.path("public"))
 
 
 # -- the runtime folder --------------------------------------------------------------------------------------------
