@@ -1,7 +1,11 @@
 """Sockets as bare descriptor numbers. The relay holds thousands; a socket object each would be most of its memory."""
 
+import errno
 import os
 import socket
+
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""There is no descriptor or no memory to be had just now: wait until somebody leaves (accept(2), socket(2))."""
 
 
 def dial(address: str) -> int | None:

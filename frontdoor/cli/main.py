@@ -11,10 +11,10 @@ import click
 
 from frontdoor import __version__
 from frontdoor.cli.output import complain
+from frontdoor.cli.start import INTERRUPTED
 from frontdoor.control.dial import ControlError
 
 USAGE = 2
-INTERRUPTED = 130  # what a shell reports of a program that SIGINT ended
 
 # In the order of the contract's table. Each is the function of that name in its module.
 VERBS = {

@@ -5,6 +5,7 @@ import signal
 import sys
 
 INTERRUPTED = 130
+"""What a shell reports of a program that SIGINT ended."""
 
 
 def main() -> None:

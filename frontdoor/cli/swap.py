@@ -16,7 +16,8 @@ from frontdoor.control.dial import Broken, ControlError, NotRunning, Refused
 if TYPE_CHECKING:
     from frontdoor.control.client import Client, Lines
 
-INTERRUPTED = 130
+from frontdoor.cli.start import INTERRUPTED
+
 RECONNECT = 10.0  # seconds in which a door process that died should be back
 LOOK = "look with: frontdoor status"
 

@@ -10,7 +10,6 @@ of them may keep in memory, and cancelling :func:`serve` ends them all at once.
 
 from __future__ import annotations
 
-import errno
 import select
 import socket
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,6 +22,8 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
+from frontdoor.sockets import NO_ROOM
+
 MAX_CONNECTIONS = 256
 ACCEPT_BATCH = 16  # connections taken before the other tasks get their turn
 ACCEPT_PAUSE = 0.2  # seconds, when there is no descriptor left to accept with
@@ -30,7 +31,6 @@ SEND_TIMEOUT = 30.0  # seconds in which a client must take SEND_CHUNK, or it is 
 SEND_CHUNK = 64 * 1024
 SWEEP = 2.0  # seconds between two looks for clients that hung up; the second look drops them
 
-_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _FULL = (
     b'{"error": "%d control connections are open already; end one, or try again later", "exit_code": 1}\n'
     % MAX_CONNECTIONS
@@ -135,7 +135,7 @@ class Server:
                 except (BlockingIOError, ConnectionAbortedError, InterruptedError):
                     break
                 except OSError as error:
-                    if error.errno not in _NO_DESCRIPTOR:
+                    if error.errno not in NO_ROOM:
                         raise
                     if not exhausted:
                         self._on_error(error)

@@ -157,6 +157,12 @@ class Door:
             return Event.CANDIDATE_FAILED  # it may have been ready, and then exited
         return happened[0] if happened else Event.DEADLINE
 
+    def why_not_ready(self, backend: Backend, event: Event) -> str:
+        """What came of ``prove``, in words: ``event`` is its answer."""
+        if event is Event.DEADLINE:
+            return f"not ready within {self.settings.ready.deadline:g} s: {backend.problem()}"
+        return backend.problem()
+
     # -- generations ------------------------------------------------------------------------------------------------
 
     async def start_backend(

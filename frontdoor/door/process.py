@@ -23,6 +23,7 @@ from frontdoor.door.operator import DoorOperator
 from frontdoor.door.refusal import CannotStart, confess, in_words, why_not
 from frontdoor.door.restore import restore
 from frontdoor.door.stop import STOPPING, Stop
+from frontdoor.door.swap import OUTPUT_SHOWN
 from frontdoor.door.world import World
 from frontdoor.keeper.link import ChildReport, Held, Link, Refused
 from frontdoor.observe.log import Log
@@ -217,12 +218,10 @@ class DoorProcess:
         assert self._stop is not None
         event = await door.prove(backend, self._stop.asked)
         if event is not Event.PROVED_READY:
-            problem, output = backend.problem(), backend.ring.last(20)
+            problem, output = door.why_not_ready(backend, event), backend.ring.last(OUTPUT_SHOWN)
             await door.stop_backend(backend, at_most=5.0)
             if event is Event.ABORT:
                 raise CannotStart("stopped before anything served", DONE)
-            if event is Event.DEADLINE:
-                problem = f"not ready within {settings.ready.deadline:g} s: {problem}"
             lines = "".join(f"\n  | {line}" for line in output)
             raise CannotStart(
                 f"{backend.generation.id} did not become ready ({problem}); nothing serves. "

@@ -105,9 +105,7 @@ class Swap:
         assert self.candidate is not None
         event = await self._door.prove(self.candidate, self._abort)
         if event in (Event.CANDIDATE_FAILED, Event.DEADLINE):
-            self._problem = self.candidate.problem()
-        if event is Event.DEADLINE:
-            self._problem = f"not ready within {self._door.settings.ready.deadline:g} s: {self._problem}"
+            self._problem = self._door.why_not_ready(self.candidate, event)
         if event is Event.PROVED_READY:
             self.candidate.generation.happen(Happening.PROVED_READY, time.time())
         return event

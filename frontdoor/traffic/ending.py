@@ -4,13 +4,14 @@ HUP and ERR never end a direction, and no failed write ends the other one: only 
 after what was read before has been delivered.
 """
 
+import socket
 import time
 
 from frontdoor import sockets
 from frontdoor.policy.ledger import Reason
 from frontdoor.traffic.pipes import DISCARD
 from frontdoor.traffic.plumbing import Plumbing
-from frontdoor.traffic.stream import SHUT_BOTH, SHUT_READ, Flow, Stream, is_hangup
+from frontdoor.traffic.stream import Flow, Stream, is_hangup
 
 GOODBYE = 30.0
 """Seconds for a client to notice that the backend has closed, while what it still sends is thrown away; and"""
@@ -48,7 +49,7 @@ class Ending:
         stream.reason = reason
         stream.deadline = until
         self._deafen(stream.up)
-        sockets.shut(stream.down.source, SHUT_BOTH)
+        sockets.shut(stream.down.source, socket.SHUT_RDWR)
         if not stream.down.over and not stream.down.held:
             self._end(stream.down)
         self._settle(stream)
@@ -114,7 +115,7 @@ class Ending:
         if flow is flow.stream.down:
             # As if there were no door: who sends to a client that has gone gets EPIPE. Else a backend that never stops
             # sending, and does not read either, would keep the stream for ever. What it has sent can still be read.
-            sockets.shut(flow.source, SHUT_READ)
+            sockets.shut(flow.source, socket.SHUT_RD)
         flow.reading = not flow.ended
         self._plumbing.arm(flow)
         self._plumbing.arm(flow.twin)

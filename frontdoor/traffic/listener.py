@@ -6,7 +6,6 @@ task for each client was tried: a thousand that wait, each asking ten times a se
 """
 
 import enum
-import errno
 import math
 import os
 import random
@@ -21,14 +20,12 @@ import trio
 
 from frontdoor.policy.generation import Seat
 from frontdoor.policy.ledger import Reason
-from frontdoor.sockets import dial
+from frontdoor.sockets import NO_ROOM, dial
 from frontdoor.traffic.gate import Gate
 from frontdoor.traffic.relay import Relay
 
 ACCEPTS = 64
 """Clients accepted in one go: a flood of new ones must not hold up the bytes of those that are here."""
-
-NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 EPISODE = 10.0
 """Seconds in which nobody had to wait: when a limit is reached after them, it is said again. Else a door that works at

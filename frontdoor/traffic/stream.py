@@ -1,7 +1,6 @@
 """A stream: one client connection joined to one backend connection, as two one-way flows."""
 
 import select
-import socket
 
 from frontdoor.policy.generation import Seat
 from frontdoor.policy.ledger import Reason
@@ -108,6 +107,3 @@ class Stream:
 def is_hangup(events: int) -> bool:
     """Whether the other side of a Unix socket has closed it wholly, and not only finished sending (unix_poll)."""
     return bool(events & (select.EPOLLHUP | select.EPOLLERR))
-
-
-SHUT_READ, SHUT_BOTH = socket.SHUT_RD, socket.SHUT_RDWR

@@ -263,6 +263,20 @@ class Frontdoor:
         (door,) = whole.pop("doors")
         return {**whole, **door}
 
+    def last_ledger(self) -> dict[str, Any]:
+        """How the ledger stood when frontdoor left. It has been told to."""
+        ledger: dict[str, Any] = {}
+
+        def gone() -> bool:
+            try:
+                ledger.update(self.status()["streams"])
+            except ControlError:
+                return True
+            return False
+
+        until(gone, "it leaves")
+        return ledger
+
     def generation(self, id_: str) -> dict[str, Any]:
         """A generation of the status; empty when it is not there any more."""
         return next((found for found in self.status()["generations"] if found["id"] == id_), {})

@@ -13,7 +13,6 @@ import pytest
 
 from e2e.harness import COMMAND, Frontdoor, config, environment, greeter, until
 from e2e.test_crash import SLOW, kill_door_process
-from frontdoor.control.dial import ControlError
 
 Serve = Callable[..., Frontdoor]
 
@@ -44,21 +43,6 @@ def config_of(**commands: list[str]) -> str:
     """A config with a table for each of these versions, and none for any other."""
     tables = [f"[backends.{version}]\ncommand = {json.dumps(command)}" for version, command in commands.items()]
     return "\n".join(['listen = ["127.0.0.1:0"]', 'active = "v1"', '[ready]\ninterval = "20ms"', *tables])
-
-
-def last_ledger(door: Frontdoor) -> dict[str, Any]:
-    """How the ledger stood when frontdoor left."""
-    ledger: dict[str, Any] = {}
-
-    def gone() -> bool:
-        try:
-            ledger.update(door.status()["streams"])
-        except ControlError:
-            return True
-        return False
-
-    until(gone, "it leaves")
-    return ledger
 
 
 # -- an exception ---------------------------------------------------------------------------------------------------
@@ -171,7 +155,7 @@ def test_who_is_held_for_ever_does_not_hold_up_a_stop(prepare: Serve, backend: d
 
     began = time.monotonic()
     door.signal(signal.SIGTERM)
-    ledger = last_ledger(door)
+    ledger = door.last_ledger()
     assert door.ends() == 0
     assert time.monotonic() - began < 5
     assert [client.hear() for client in held] == ["", "", ""]
