@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import click
 
-from frontdoor.cli.output import outcome_json
-from frontdoor.control.dial import ControlError, NotAllowed, NotRunning, Refused, connect
+from frontdoor.control.dial import NotAllowed, NotRunning, connect
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from frontdoor.control.client import Client
 
     TextType = click.ParamType[str]
@@ -27,11 +28,15 @@ P = ParamSpec("P")
 
 SOCKET = "control.sock"
 ONLY_DOOR = "-"  # how the API is asked for "the only one"
+DEFAULT_RUNTIME_DIR = "run"
 SYSTEM_SOCKET = "/run/frontdoor/control.sock"
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(#[1-9][0-9]{0,17})?")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+json_option = click.option("--json", is_flag=True, help="Print machine-readable JSON.")
 
 
 @dataclass(frozen=True)
@@ -58,29 +63,33 @@ class Call:
         return f"/v1/doors/{quote(self.door or ONLY_DOOR, safe='')}/{call}"
 
 
-def control_verb(function: Callable[Concatenate[Call, P], int | None]) -> Callable[P, int | None]:
-    """Give a verb the common options, as a :class:`Call` in its first argument.
+def _door_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from frontdoor.cli.candidates import door_names  # here: only a shell that completes needs it
 
-    With ``--json``, what it raises is printed as JSON too.
-    """
+    return door_names(ctx, incomplete)
+
+
+def control_verb(function: Callable[Concatenate[Call, P], int | None]) -> Callable[P, int | None]:
+    """Give a verb the common options, as a :class:`Call` in its first argument."""
+    verb = whole_verb(function)
+    return click.option(
+        "--door", metavar="NAME", shell_complete=_door_names, help="Which door, where there are several."
+    )(verb)
+
+
+def whole_verb(function: Callable[Concatenate[Call, P], int | None]) -> Callable[P, int | None]:
+    """As :func:`control_verb`, for what is of all doors: there is no ``--door``, which would be misunderstood."""
 
     @functools.wraps(function)
     def verb(*args: P.args, **kwargs: P.kwargs) -> int | None:
         named: dict[str, Any] = dict(kwargs)
-        call = Call(*(named.pop(name) for name in ("control", "config", "door", "json")))
-        try:
-            return function(call, *args, **named)
-        except ControlError as error:
-            if call.json:
-                answer = {"error": str(error), "exit_code": error.exit_code}
-                outcome_json(error.answer if isinstance(error, Refused) else answer)
-            raise
+        call = Call(*(named.pop(name, None) for name in ("control", "config", "door", "json")))
+        return function(call, *args, **named)
 
     for option in (
-        click.option("--json", is_flag=True, help="Print machine-readable JSON."),
-        click.option("--door", metavar="NAME", help="Which door, where there are several."),
-        click.option("--config", metavar="FILE", help="The frontdoor that serves this config."),
-        click.option("--control", metavar="PATH", help="The control socket itself."),
+        json_option,
+        click.option("--config", metavar="FILE", type=click.Path(), help="The frontdoor that serves this config."),
+        click.option("--control", metavar="PATH", type=click.Path(), help="The control socket itself."),
     ):
         verb = option(verb)
     return verb
@@ -136,7 +145,8 @@ def _usual_sockets() -> list[str]:
         try:
             places.append(socket_of("config.toml"))
         except click.UsageError:
-            pass  # somebody else's config.toml, or one that is being edited: the next place may answer
+            # Somebody else's config.toml, or one that is being edited. Mostly it is where it is by default.
+            places.append(os.path.join(os.path.abspath(DEFAULT_RUNTIME_DIR), SOCKET))
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         places.append(os.path.join(runtime, "frontdoor", SOCKET))
     return [*places, SYSTEM_SOCKET]
@@ -161,6 +171,12 @@ class Version(TextType):
                 ctx,
             )
         return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return what the running frontdoor knows."""
+        from frontdoor.cli.candidates import versions  # here: only a shell that completes needs it
+
+        return versions(ctx, incomplete)
 
 
 class Duration(SecondsType):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from frontdoor.cli.call import Call, Duration, Version, control_verb
-from frontdoor.cli.output import result, result_json
+from frontdoor.cli.output import told
 
 
-@click.command(short_help="Close a draining generation's streams.")
+@click.command()
 @click.argument("version", type=Version())
 @click.option("--now", is_flag=True, help="Close them at once.")
 @click.option("--over", type=Duration(), metavar="10m", help="Close them evenly over that time.")
@@ -18,9 +18,4 @@ def drain(call: Call, version: str, now: bool, over: float | None) -> int:
     if now == (over is not None):
         raise click.UsageError("say either --now or --over a time, such as --over 10m")
     seconds = over or 0.0
-    answer = call.client().tell(call.door_path("drain"), {"version": version, "over": seconds})
-    if call.json:
-        result_json(answer)
-    else:
-        result(str(answer.get("message", f"{version}: {answer.get('result')}")))
-    return 0
+    return told(call.client().tell(call.door_path("drain"), {"version": version, "over": seconds}), as_json=call.json)

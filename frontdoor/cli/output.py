@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from frontdoor.control.wording import printable
@@ -42,6 +42,15 @@ def outcome_json(value: Any) -> None:
     outcome(json.dumps(value, ensure_ascii=False))
 
 
+def told(answer: Mapping[str, Any], *, as_json: bool) -> int:
+    """Print the outcome of a change that was certain at once; returns its exit code."""
+    if as_json:
+        outcome_json(answer)
+    else:
+        outcome(printable(str(answer.get("message", answer.get("result")))))
+    return int(answer.get("exit_code", 0))
+
+
 def progress(text: str) -> None:
     """Print one line of what goes on."""
     try:
@@ -58,7 +67,8 @@ def complain(message: str, output: Iterable[str] = ()) -> None:
     """
     first, *further = message.splitlines() or [""]
     progress(f"frontdoor: {printable(first)}")
-    for line in (*further, *output):
+    said = list(output)
+    for line in (*further, *(["its last output:"] if said else []), *said):
         progress(f"    {printable(line)}")
 
 

@@ -25,7 +25,7 @@ _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _END_OF_LINE, _END_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
-@click.command(short_help="Show what is active, draining, failed.")
+@click.command()
 @click.option("-w", "--watch", is_flag=True, help="Keep it live until Ctrl-C.")
 @control_verb
 def status(call: Call, watch: bool) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,11 +24,15 @@ def render(state: Mapping[str, Any], now: datetime | None = None) -> str:
 def _door(door: Mapping[str, Any], now: datetime) -> list[str]:
     listen = ", ".join(map(str, door.get("listen", []))) or "no address any more"
     active = door.get("active") or "nothing"
-    state = f", {door['state']}" if door.get("state") in ("starting", "stopping") else ""
+    state = f", {door['state']}" if door.get("state") in ("starting", "stopping", "failed") else ""
     paused = ", paused" if door.get("paused") else ""
     lines = [printable(f"door {door.get('name')} on {listen}: {active} is active{state}{paused}")]
+    if trouble := door.get("trouble"):
+        lines += [f"  {printable(line)}" for line in str(trouble).splitlines()]
     if swap := door.get("swap"):
         lines.append(f"  {_swap(swap)}")
+    if previous := door.get("previous"):
+        lines.append(f"  {_previous(str(previous), door.get('generations', []))}")
     streams = door.get("streams", {})
     ended = ", ".join(f"{number} {reason}" for reason, number in streams.get("ended", {}).items() if number)
     summary = f"  streams: {streams.get('accepted', 0)} accepted, {streams.get('open', 0)} open"
@@ -37,8 +41,14 @@ def _door(door: Mapping[str, Any], now: datetime) -> list[str]:
     if rows:
         head = ["GENERATION", "STATE", "SINCE", "OPEN", "TOTAL", "UP", "DOWN", "OLDEST CLIENT", "PROCESSES"]
         lines += ["  " + line for line in table(head, rows, right=_RIGHT)]
-    drains = [_drain(generation) for generation in door.get("generations", []) if generation.get("drain")]
-    return lines + [f"  {line}" for line in drains]
+    for generation in door.get("generations", []):
+        if generation.get("reason"):
+            lines.append(f"  {_failure(generation)}")
+        if generation.get("drain"):
+            lines.append(f"  {_drain(generation)}")
+        elif generation.get("state") == "warm":
+            lines.append(f"  {_warm(generation)}")
+    return lines
 
 
 def _swap(swap: Mapping[str, Any]) -> str:
@@ -46,6 +56,22 @@ def _swap(swap: Mapping[str, Any]) -> str:
     phase = f", {swap['phase']}" if swap.get("phase") else ""
     since = f" for {duration(float(swap['elapsed_s']))}" if "elapsed_s" in swap else ""
     return printable(f"swap {swap.get('number', '?')} under way: {ends}{phase}{since}")
+
+
+def _failure(generation: Mapping[str, Any]) -> str:
+    return printable(f"{generation.get('id')} failed: {generation['reason']}")
+
+
+def _previous(previous: str, generations: Sequence[Mapping[str, Any]]) -> str:
+    runs = any(one.get("id") == previous and one.get("state") in ("draining", "warm") for one in generations)
+    how = "still runs: a rollback is instant" if runs else "a rollback starts it again"
+    return printable(f"previous: {previous} ({how})")
+
+
+def _warm(generation: Mapping[str, Any]) -> str:
+    left = generation.get("warm_for_s")
+    until = "until there is need of its room" if left is None else f"and stops in {duration(float(left))}"
+    return printable(f"{generation.get('id')} is warm, {until}")
 
 
 def _drain(generation: Mapping[str, Any]) -> str:
@@ -94,5 +120,10 @@ def _oldest(generation: Mapping[str, Any]) -> str:
 
 def _process(process: Mapping[str, Any]) -> str:
     restarts = int(process.get("restarts", 0))
-    text = f"{process.get('pid') or '-'} {process.get('state')}"
+    text = f"{process.get('pid') or _nobody(process)} {process.get('state')}"
     return text + (f" ({count(restarts, 'restart')})" if restarts else "")
+
+
+def _nobody(process: Mapping[str, Any]) -> str:
+    """In place of a pid: somebody else runs it, or it is not there just now."""
+    return "external" if process.get("external") else "-"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from frontdoor.cli.call import Call, control_verb
+from frontdoor.cli.call import Call, whole_verb
 from frontdoor.cli.output import complain, outcome, outcome_json, progress
 from frontdoor.control.dial import Broken, ControlError, NotRunning, connect
 from frontdoor.control.wording import count
@@ -22,9 +22,9 @@ TELL = 2.0  # seconds between two lines about what it waits for
 LEAVE = 5.0  # seconds from the end of its socket to the end of its process
 
 
-@click.command(short_help="Stop gracefully; --now at once.")
+@click.command()
 @click.option("--now", is_flag=True, help="At once: what is open is cut.")
-@control_verb
+@whole_verb
 def stop(call: Call, now: bool) -> int:
     """Stop serving: accept no more, let streams finish until drain.shutdown_timeout, then leave."""
     client = call.client()

@@ -12,7 +12,7 @@ from frontdoor.cli.output import progress, result, result_json
 from frontdoor.cli.text import duration, size, table
 
 
-@click.command(short_help="Show the open streams, the oldest first.")
+@click.command()
 @click.argument("version", type=Version(), required=False)
 @control_verb
 def streams(call: Call, version: str | None) -> int:

@@ -2,40 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from frontdoor.cli.text import duration
 from frontdoor.control.wording import count, describe, printable
 
+Line = Mapping[str, Any]
 
-def sentence(line: Mapping[str, Any]) -> str:
+
+def sentence(line: Line) -> str:
     """Return a line for `line`, or "" for what the result says anyway."""
-    event = line.get("event")
-    who = printable(str(line.get("generation") or line.get("version") or "it"))
-    match event:
-        case "swap.started" if "to" in line and line.get("from"):
-            return f"swap {line.get('swap')}: {_name(line, 'from')} → {_name(line, 'to')}"
-        case "backend.starting":
-            return f"{who} starting" + (f" (pid {line['pid']})" if "pid" in line else "")
-        case "backend.ready":
-            after = line.get("after_s")
-            return f"{who} ready" + (f" after {after:.1f} s" if isinstance(after, int | float) else "")
-        case "swap.switched":
-            return f"switched: new connections go to {_name(line, 'to') if 'to' in line else who}"
-        case "drain.started":
-            streams = line.get("streams")
-            return f"{who} draining" + (f" with {count(streams, 'stream')}" if isinstance(streams, int) else "")
-        case "drain.finished":
-            closed = line.get("closed")
-            return f"{who} drained" + (f", {count(closed, 'stream')} closed" if closed else "")
-        case "generation.stopped":
-            return f"{who} stopped"
-        case "swap.failed" | "swap.aborted" | "swap.settled" | "result":
-            return ""
-        case "events.dropped":
-            return f"({line.get('count')} earlier events are no longer kept)"
-    return f"{printable(str(event))}: {describe({k: v for k, v in line.items() if k != 'swap'})}"
+    event = str(line.get("event"))
+    if event in _SAID_BY_THE_RESULT:
+        return ""
+    say = _SENTENCES.get(event)
+    if say is not None:
+        return say(line)
+    return f"{printable(event)}: {describe({k: v for k, v in line.items() if k != 'swap'})}"
 
 
-def _name(line: Mapping[str, Any], key: str) -> str:
-    return printable(str(line[key]))
+_SAID_BY_THE_RESULT = frozenset(
+    {"swap.failed", "swap.aborted", "swap.vetoed", "swap.settled", "config.refused", "result"}
+)
+
+
+def _started(line: Line) -> str:
+    number, old, new = (_text(line, key) for key in ("swap", "from", "to"))
+    note = _text(line, "note")
+    ends = f"swap {number}: {old} → {new}" if old else f"swap {number} to {new}"
+    return f"{ends} ({note})" if note else ends
+
+
+def _starting(line: Line) -> str:
+    return f"{_who(line)} starting" + (f" (pid {line['pid']})" if "pid" in line else "")
+
+
+def _ready(line: Line) -> str:
+    after = _number(line, "after_s")
+    return f"{_who(line)} ready" + (f" after {after:.1f} s" if after is not None else "")
+
+
+def _draining(line: Line) -> str:
+    streams = line.get("streams")
+    return f"{_who(line)} draining" + (f" with {count(streams, 'stream')}" if isinstance(streams, int) else "")
+
+
+def _drained(line: Line) -> str:
+    closed = line.get("closed")
+    return f"{_who(line)} drained" + (f", {count(closed, 'stream')} closed" if closed else "")
+
+
+def _rolled_back(line: Line) -> str:
+    ends = "".join(f" {end} {_text(line, end)}" for end in ("from", "to") if _text(line, end))
+    return f"rolled back{ends}{_why(line)}"
+
+
+def _warm(line: Line) -> str:
+    left = _number(line, "for_s")
+    return f"{_who(line)} kept warm" + (f" for {duration(left)}" if left is not None else "")
+
+
+def _reloaded(line: Line) -> str:
+    changed = line.get("changed")
+    keys = ", ".join(map(str, changed)) if isinstance(changed, list) else ""
+    return "config reloaded: " + (printable(keys) or "nothing has changed")
+
+
+def _dropped(line: Line) -> str:
+    return f"({line.get('count')} earlier events are no longer kept)"
+
+
+_SENTENCES: dict[str, Callable[[Line], str]] = {
+    "swap.started": _started,
+    "backend.starting": _starting,
+    "backend.ready": _ready,
+    "backend.exited": lambda line: f"{_who(line)} {_text(line, 'reason') or 'exited'}",
+    "backend.restarting": lambda line: f"{_who(line)} is started again",
+    "swap.switched": lambda line: f"switched: new connections go to {_text(line, 'to') or _who(line)}",
+    "swap.rolled_back": _rolled_back,
+    "drain.started": _draining,
+    "drain.finished": _drained,
+    "generation.warm": _warm,
+    "generation.stopped": lambda line: f"{_who(line)} stopped",
+    "hook.failed": lambda line: f"hook {_text(line, 'hook')} failed{_why(line)}",
+    "config.reloaded": _reloaded,
+    "paused": lambda line: "paused: clients wait",
+    "resumed": lambda line: "resumed",
+    "events.dropped": _dropped,
+}
+
+
+def _text(line: Line, key: str) -> str:
+    value = line.get(key)
+    return "" if value is None else printable(str(value))
+
+
+def _who(line: Line) -> str:
+    return _text(line, "generation") or _text(line, "version") or "it"
+
+
+def _number(line: Line, key: str) -> float | None:
+    value = line.get(key)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _why(line: Line) -> str:
+    """Return the reason, and the last output on lines of its own, as the log shows them."""
+    why = describe({key: line[key] for key in ("reason", "output") if key in line})
+    return f": {why}" if line.get("reason") else why

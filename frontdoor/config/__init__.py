@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from frontdoor.config.backends import BackendSettings, Launch, UnknownVersion
+    from frontdoor.config.difference import changes
     from frontdoor.config.file import Settings, load, parse
     from frontdoor.config.problem import ConfigError, Problem
+    from frontdoor.config.process import FrontdoorSettings
     from frontdoor.config.settings import (
         DoorSettings,
         DrainSettings,
-        FrontdoorSettings,
+        HealthSettings,
+        HooksSettings,
         LimitsSettings,
         ReadyCheck,
         ReadySettings,
@@ -29,6 +32,8 @@ __all__ = [
     "DoorSettings",
     "DrainSettings",
     "FrontdoorSettings",
+    "HealthSettings",
+    "HooksSettings",
     "Launch",
     "LimitsSettings",
     "Problem",
@@ -37,18 +42,22 @@ __all__ = [
     "Settings",
     "SwapSettings",
     "UnknownVersion",
+    "changes",
     "load",
     "parse",
 ]
 
 _HOMES = {
     "frontdoor.config.backends": ("BackendSettings", "Launch", "UnknownVersion"),
+    "frontdoor.config.difference": ("changes",),
     "frontdoor.config.file": ("Settings", "load", "parse"),
     "frontdoor.config.problem": ("ConfigError", "Problem"),
+    "frontdoor.config.process": ("FrontdoorSettings",),
     "frontdoor.config.settings": (
         "DoorSettings",
         "DrainSettings",
-        "FrontdoorSettings",
+        "HealthSettings",
+        "HooksSettings",
         "LimitsSettings",
         "ReadyCheck",
         "ReadySettings",

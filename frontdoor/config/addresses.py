@@ -52,13 +52,17 @@ def check_socket_path(path: str) -> None:
         raise ValueError(f"the socket path {shown} has {size} bytes, and the limit is {LONGEST_SOCKET_PATH}")
 
 
-def check_runtime_dir(runtime_dir: str) -> None:
-    """Raise ValueError if the sockets below `runtime_dir` would have too long a path."""
+def check_runtime_dir(runtime_dir: str, door: str = "") -> None:
+    """Raise ValueError if the sockets below `runtime_dir` would have too long a path.
+
+    `door` is the name of the folder in between, "" for none: the door main has none of its own.
+    """
     try:
         # The control socket's name is shorter than a backend's: one check is enough for both.
-        check_socket_path(os.path.join(runtime_dir, _LONGEST_BACKEND_SOCKET))
+        check_socket_path(os.path.join(runtime_dir, door, _LONGEST_BACKEND_SOCKET))
     except ValueError as error:
-        raise ValueError(f"{error}; set a shorter [frontdoor] runtime_dir") from None
+        ask = f", or choose a shorter name than {door} for that door" if door else ""
+        raise ValueError(f"{error}; set a shorter [frontdoor] runtime_dir{ask}") from None
 
 
 def _socket_path(text: str, folder: str) -> str:

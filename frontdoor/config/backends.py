@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
 
 from frontdoor.config import placeholders
 from frontdoor.config.addresses import MOST_PROCESSES
@@ -30,6 +30,11 @@ VERSION_RULE = (
 
 OWN_ENV = ("FRONTDOOR_SOCKET", "FRONTDOOR_VERSION", "FRONTDOOR_GENERATION", "FRONTDOOR_PROCESS")
 """Variables that every backend gets: where it listens, and what it is."""
+
+SOCKET_PLACEHOLDERS = tuple(name for name in placeholders.NAMES if name != "socket")
+"""Placeholders of `socket`: all but the one that stands for its own value."""
+
+_TCP_ADDRESS = re.compile(r"[^/]*:[0-9]+\Z")
 
 
 class UnknownVersion(Exception):  # noqa: N818 - it reads as the sentence that it stands for
@@ -63,10 +68,18 @@ class Table(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+def context_of(info: ValidationInfo) -> Mapping[str, Any]:
+    """Give what `frontdoor.config.parse` says of a table beside its keys: where it is from."""
+    assert info.context is not None, "these settings are made by frontdoor.config.parse, which says where they are from"
+    context: Mapping[str, Any] = info.context
+    return context
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 
 
-def _check_shell_line(value: object) -> object:
+def check_shell_line(value: object) -> object:
+    """Raise ValueError for a string where a list of arguments belongs, and say how it would be written."""
     if not isinstance(value, str):
         return value
     try:
@@ -99,10 +112,24 @@ def _check_cwd(cwd: str | None) -> str | None:
 _Text = Annotated[str, AfterValidator(_check_text)]
 
 
+def _check_socket(path: str) -> str:
+    placeholders.check(path, SOCKET_PLACEHOLDERS)
+    if path.startswith("@"):
+        raise ValueError(f'{show_value(path)}: abstract sockets are not offered; write a path ("./{path}" for a file)')
+    if path.startswith("unix:"):
+        raise ValueError(f"{show_value(path)}: write the path alone, {show_value(path.removeprefix('unix:'))}")
+    if _TCP_ADDRESS.match(path):
+        raise ValueError(
+            f"{show_value(path)} is an address of TCP, and backends listen on Unix sockets: write the path of one "
+            f'("./{path}" for a file of that name)'
+        )
+    return path
+
+
 class BackendSettings(Table):
     """One table of `backends`. The door's `backend()` gives it with what it inherits from "*"."""
 
-    command: Annotated[tuple[_Text, ...], AfterValidator(_check_command), BeforeValidator(_check_shell_line)] = ()
+    command: Annotated[tuple[_Text, ...], AfterValidator(_check_command), BeforeValidator(check_shell_line)] = ()
     processes: int = Field(default=1, ge=1, le=MOST_PROCESSES)
     stop_signal: Annotated[int, BeforeValidator(parse_signal)] = int(signal.SIGTERM)
     stop_timeout: Duration = 30.0
@@ -113,7 +140,7 @@ class BackendSettings(Table):
     cwd: Annotated[str | None, AfterValidator(_check_cwd)] = None
     user: str = ""
     group: str = ""
-    socket: str = ""
+    socket: Annotated[str, AfterValidator(_check_socket)] = ""
 
     _folder: str = PrivateAttr(default="/")
 
@@ -122,26 +149,53 @@ class BackendSettings(Table):
         if context is not None:
             self._folder = context["folder"]
 
+    @property
+    def external(self) -> bool:
+        """Whether somebody else runs it: it has a socket and no command."""
+        return bool(self.socket) and not self.command
+
     def inherit(self, general: BackendSettings) -> BackendSettings:
-        """Give these settings with the keys that are not set here taken from `general`; `env` is merged."""
-        own = {name: getattr(self, name) for name in self.model_fields_set}
-        return general.model_copy(update=own | {"env": general.env | self.env})
+        """Give these settings with the keys that are not set here taken from `general`; `env` is merged.
+
+        A socket of one's own takes the place of an inherited command, with all that is about how to start it; a command
+        of one's own that of an inherited socket.
+        """
+        own = {name: getattr(self, name) for name in self.model_fields_set} | {"env": general.env | self.env}
+        if self.socket:
+            return general.model_copy(update=_NOT_STARTED | own)
+        if self.command:
+            return general.model_copy(update={"socket": ""} | own)
+        return general.model_copy(update=own)
 
     def launch(self, *, socket: str, version: str, generation: int, process: int, runtime_dir: str) -> Launch:
         """Fill the placeholders for one process.
 
         `socket` and `runtime_dir` are absolute paths; `generation` counts from 1, `process` from 0.
         """
-        values: Mapping[str, str] = {
-            "socket": socket,
-            "version": version,
-            "generation": str(generation),
-            "python": sys.executable,
-            "runtime_dir": runtime_dir,
-            "process": str(process),
-        }
+        values = {"socket": socket} | _values(version, generation, process, runtime_dir)
         env = {name: placeholders.fill(value, values) for name, value in self.env.items()}
         env |= dict(zip(OWN_ENV, (socket, version, str(generation), str(process)), strict=True))
         # Joined after the placeholders are filled: "{runtime_dir}/x" is absolute only then.
         cwd = os.path.normpath(os.path.join(self._folder, placeholders.fill(self.cwd or ".", values)))
         return Launch(tuple(placeholders.fill(word, values) for word in self.command), env, cwd)
+
+    def address(self, *, version: str, generation: int, process: int, runtime_dir: str) -> str:
+        """Give the absolute path of the socket that an external backend listens on."""
+        path = placeholders.fill(self.socket, _values(version, generation, process, runtime_dir))
+        return os.path.normpath(os.path.join(self._folder, path))
+
+
+# What an external backend does not take from the table that it inherits: it is for processes that are started here.
+_NOT_STARTED = {
+    name: BackendSettings.model_fields[name].get_default() for name in ("command", "listen_fd", "cwd", "user", "group")
+}
+
+
+def _values(version: str, generation: int, process: int, runtime_dir: str) -> dict[str, str]:
+    return {
+        "version": version,
+        "generation": str(generation),
+        "python": sys.executable,
+        "runtime_dir": runtime_dir,
+        "process": str(process),
+    }

@@ -5,68 +5,67 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from frontdoor.config.backends import EVERY_VERSION, OWN_ENV, VERSION, VERSION_RULE, UnknownVersion
+from frontdoor.config.external import source_of
 from frontdoor.config.known import known_keys
-from frontdoor.config.problem import Path, show_value
+from frontdoor.config.problem import Path, show_key, show_value
+
+_COMMAND = 'write command = ["{python}", "app.py"]'
 
 
-def cross_faults(raw: dict[str, object]) -> Iterator[tuple[Path, str]]:
-    """Find versions without a name, a table or a command, and variables that cannot be."""
-    backends = raw.get("backends")
-    if not isinstance(backends, dict):
+def cross_faults(table: object, place: Path) -> Iterator[tuple[Path, str]]:
+    """Find versions without a name, a table or a command, and variables that cannot be, in the door at `place`."""
+    backends = table.get("backends") if isinstance(table, dict) else None
+    if not isinstance(table, dict) or not isinstance(backends, dict):
         return
     for name in backends:
         if name != EVERY_VERSION and not VERSION.match(name):
-            yield ("backends", name), f"{show_value(name)} is no version: {VERSION_RULE}"
-        yield from _env_faults(name, backends[name])
-    yield from _active_faults(raw.get("active"), backends)
-    yield from _command_faults(raw.get("active"), backends)
+            yield (*place, "backends", name), f"{show_value(name)} is no version: {VERSION_RULE}"
+        yield from _env_faults((*place, "backends", name), backends[name])
+    yield from _active_faults(table.get("active"), backends, place)
+    yield from _command_faults(table.get("active"), backends, place)
 
 
-def _active_faults(active: object, backends: dict[str, object]) -> Iterator[tuple[Path, str]]:
+def _active_faults(active: object, backends: dict[str, object], place: Path) -> Iterator[tuple[Path, str]]:
     if not isinstance(active, str):
         return  # its type is what is wrong, and has been said
     if not VERSION.match(active):
-        yield ("active",), f"{show_value(active)} is no version: {VERSION_RULE}"
+        yield (*place, "active"), f"{show_value(active)} is no version: {VERSION_RULE}"
     elif active not in backends and EVERY_VERSION not in backends:
         unknown = UnknownVersion(active, list(backends))
-        yield (
-            ("active",),
-            f'{unknown}; add [backends.{show_value(active)}], or [backends."*"] for any version',
-        )
+        add = f"[{show_key((*place, 'backends'))}.{show_value(active)}]"
+        yield (*place, "active"), f"{unknown}; add {add}, or {_general(place)} for any version"
 
 
-def _env_faults(name: str, table: object) -> Iterator[tuple[Path, str]]:
+def _env_faults(path: Path, table: object) -> Iterator[tuple[Path, str]]:
     env = table.get("env") if isinstance(table, dict) else None
     for variable in env if isinstance(env, dict) else ():
         if not variable or "=" in variable or "\0" in variable:
-            yield ("backends", name, "env", variable), 'a variable\'s name is not empty, and has no "=" and no NUL'
+            yield (*path, "env", variable), 'a variable\'s name is not empty, and has no "=" and no NUL'
         elif variable in OWN_ENV:
-            yield ("backends", name, "env", variable), "frontdoor sets this variable itself; take it out"
+            yield (*path, "env", variable), "frontdoor sets this variable itself; take it out"
 
 
-def _command_faults(active: object, backends: dict[str, object]) -> Iterator[tuple[Path, str]]:
-    general = backends.get(EVERY_VERSION)
-    if general is not None and (not isinstance(general, dict) or _starts(general)):
-        return
+def _command_faults(active: object, backends: dict[str, object], place: Path) -> Iterator[tuple[Path, str]]:
+    general = backends.get(EVERY_VERSION, {})
     for name, table in backends.items():
-        if name == EVERY_VERSION or not isinstance(table, dict) or _starts(table) or _is_dotted(table):
+        if name == EVERY_VERSION or not isinstance(table, dict) or _is_dotted(table):
             continue
+        if source_of(table, general) == "nothing":
+            yield (
+                (*place, "backends", name),
+                f"has no command, and there is none in {_general(place)} to inherit: {_COMMAND}",
+            )
+    if not isinstance(active, str) or not VERSION.match(active) or active in backends or EVERY_VERSION not in backends:
+        return
+    if source_of({}, general) == "nothing":
         yield (
-            ("backends", name),
-            ('has no command, and there is none in [backends."*"] to inherit: write command = ["{python}", "app.py"]'),
-        )
-    if general is not None and isinstance(active, str) and VERSION.match(active) and active not in backends:
-        yield (
-            ("active",),
-            (
-                f'{active} has no table of its own, and [backends."*"] has no command: '
-                f'write command = ["{{python}}", "app.py"]'
-            ),
+            (*place, "active"),
+            f"{active} has no table of its own, and {_general(place)} has no command: {_COMMAND}",
         )
 
 
-def _starts(table: dict[str, object]) -> bool:
-    return "command" in table or "socket" in table
+def _general(place: Path) -> str:
+    return f"[{show_key((*place, 'backends', EVERY_VERSION))}]"
 
 
 def _is_dotted(table: dict[str, object]) -> bool:

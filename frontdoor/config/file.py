@@ -13,15 +13,15 @@ from pydantic import ValidationError
 from frontdoor.config.addresses import CONTROL_SOCKET
 from frontdoor.config.backends import Table
 from frontdoor.config.checks import cross_faults, nul_faults
+from frontdoor.config.doors import DoorTable, door_tables, listen_faults, longest_name, place_faults
+from frontdoor.config.external import external_faults, socket_faults
 from frontdoor.config.lines import Lines
 from frontdoor.config.problem import ConfigError, Path, Problem, show_key
-from frontdoor.config.settings import DoorSettings, FrontdoorSettings
+from frontdoor.config.process import FrontdoorSettings
+from frontdoor.config.settings import DoorSettings
 from frontdoor.config.syntax import read_toml
 from frontdoor.config.unbuilt import unbuilt_faults
 from frontdoor.config.wording import faults_of
-
-DOOR = "main"
-"""The name of the door that the top level describes."""
 
 _LARGEST = 64 << 10
 """Bytes; a config has some thousand. The keeper keeps the text, in one message of at most 128 KiB, in which a line's
@@ -78,53 +78,58 @@ def parse(text: str, path: str) -> Settings:
     raw = read_toml(text, path)
     absolute = os.path.abspath(path)
     folder = os.path.dirname(absolute)
-    faults = list(nul_faults(raw))
-    door_table = {key: value for key, value in raw.items() if key not in ("frontdoor", "doors")}
-    door = _validate(DoorSettings, door_table, (), {"folder": folder, "door": DOOR}, faults)
-    process_table = raw.get("frontdoor", {})
-    shown = process_table.get("runtime_dir") if isinstance(process_table, dict) else None
-    context = {"path": absolute, "runtime_dir": shown}
-    process = _validate(FrontdoorSettings, process_table, ("frontdoor",), context, faults)
-    faults += cross_faults(raw)
-    if door is not None and process is not None:
-        faults += _socket_faults(door, process)
-    faults = _without_doubles(faults, unbuilt_faults(raw), "doors" in raw)
-    if faults or door is None or process is None:
+    tables = door_tables(raw)
+    faults = [*nul_faults(raw), *place_faults(raw, tables)]
+    doors = {table.name: _door(table, folder, faults) for table in tables}
+    process = _process(raw.get("frontdoor", {}), absolute, longest_name(tables), faults)
+    control = None if process is None else os.path.join(process.runtime_dir, CONTROL_SOCKET)
+    for table in tables:
+        faults += cross_faults(table.table, table.place)
+        faults += external_faults(table.table, table.place)
+    faults += listen_faults(tables, folder, control)
+    for door in doors.values():
+        if door is not None and process is not None:
+            faults += socket_faults(door, process.runtime_dir)
+    faults = _without_doubles(faults, unbuilt_faults(raw))
+    valid = {name: door for name, door in doors.items() if door is not None}
+    if faults or process is None or len(valid) < len(doors):
         raise ConfigError(path, _problems(faults, text))
-    return Settings(absolute, folder, {DOOR: door}, process, text)
+    return Settings(absolute, folder, valid, process, text)
+
+
+def _door(door: DoorTable, folder: str, faults: list[tuple[Path, str]]) -> DoorSettings | None:
+    context = {"folder": folder, "door": door.name, "place": door.place}
+    # Of keys that are in no door, only what is in them can be wrong: not what is missing beside them.
+    return _validate(DoorSettings, door.table, door.place, context, faults, skip="missing" if door.stray else "")
+
+
+def _process(table: object, path: str, longest_door: str, faults: list[tuple[Path, str]]) -> FrontdoorSettings | None:
+    shown = table.get("runtime_dir") if isinstance(table, dict) else None
+    context = {"path": path, "runtime_dir": shown, "longest_door": longest_door}
+    return _validate(FrontdoorSettings, table, ("frontdoor",), context, faults)
 
 
 def _refused(path: str, message: str, line: int | None = None) -> ConfigError:
     return ConfigError(path, [Problem("", line, message)])
 
 
-def _validate(model: type[_T], table: object, path: Path, context: object, faults: list[tuple[Path, str]]) -> _T | None:
+def _validate(
+    model: type[_T], table: object, path: Path, context: object, faults: list[tuple[Path, str]], skip: str = ""
+) -> _T | None:
     try:
         return model.model_validate(table, context=context)
     except ValidationError as error:
         for each in error.errors(include_url=False):
-            faults += faults_of(each, path)
+            if not (each["type"] == skip and len(each["loc"]) == 1):
+                faults += faults_of(each, path)
         return None
 
 
-def _socket_faults(door: DoorSettings, process: FrontdoorSettings) -> Iterable[tuple[Path, str]]:
-    control = f"unix:{os.path.join(process.runtime_dir, CONTROL_SOCKET)}"
-    for index, address in enumerate(door.listen):
-        if address == control:
-            yield ("listen", index), "this is frontdoor's own control socket; choose another path"
-
-
-def _without_doubles(
-    faults: list[tuple[Path, str]], unbuilt: Iterable[tuple[Path, str]], other_doors: bool
-) -> list[tuple[Path, str]]:
-    """Keep the first fault of each key; ask for no default of a feature whose value is no value at all.
-
-    Nor ask for `listen` at the top level of whoever has described doors below `[doors]`.
-    """
+def _without_doubles(faults: list[tuple[Path, str]], unbuilt: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Keep the first fault of each key; ask for no default of a feature whose value is no value at all."""
     kept: dict[Path, str] = {}
     for path, message in faults:
-        if not (other_doors and len(path) == 1 and message.startswith("is missing")):
-            kept.setdefault(path, message)
+        kept.setdefault(path, message)
     for path, message in unbuilt:
         if not any(known[: len(path)] == path for known in kept):
             kept[path] = message

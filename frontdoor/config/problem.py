@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 Path = tuple[str | int, ...]
 """A place in the config: names of keys, and numbers of array items (from 0)."""
@@ -39,6 +39,10 @@ class ConfigError(Exception):
         self.path = path
         self.problems = tuple(problems)
         super().__init__("\n".join(self._line(problem) for problem in self.problems))
+
+    def as_json(self) -> list[dict[str, object]]:
+        """Every mistake as JSON's values: ``key``, ``line``, ``message``."""
+        return [asdict(problem) for problem in self.problems]
 
     def _line(self, problem: Problem) -> str:
         place = self.path if problem.line is None else f"{self.path}:{problem.line}"

@@ -1,10 +1,10 @@
-"""The settings of a door, and of the whole process. Durations are float seconds, "never" is `math.inf`."""
+"""The settings of a door. Durations are float seconds, "never" is `math.inf`."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,11 +14,10 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 
-from frontdoor.config.addresses import check_runtime_dir, parse_address
+from frontdoor.config.addresses import parse_address
 from frontdoor.config.backends import (
     EVERY_VERSION,
     VERSION,
@@ -26,9 +25,11 @@ from frontdoor.config.backends import (
     Duration,
     Table,
     UnknownVersion,
+    check_shell_line,
+    context_of,
 )
-from frontdoor.config.problem import FaultError, Path, show_value
-from frontdoor.config.runtime import beside, runtime_dir_shown, systemd_folder
+from frontdoor.config.networks import parse_network
+from frontdoor.config.problem import FaultError, Path, show_key, show_value
 from frontdoor.config.units import show_duration
 
 
@@ -88,9 +89,14 @@ class ReadySettings(Table):
     successes: int = Field(default=1, ge=1, le=1000)
     deadline: Positive = 30.0
 
+    def as_table(self) -> dict[str, object]:
+        """Write the table as a config has it: `model_validate` makes the same settings of it."""
+        durations = {name: show_duration(getattr(self, name)) for name in ("interval", "timeout", "deadline")}
+        return {"check": str(self.check), "successes": self.successes, **durations}
+
 
 class HealthSettings(Table):
-    """`[health]`: the same check, on the active generation."""
+    """`[health]`: the same check, on the active generation. Off where there is no such table."""
 
     interval: Annotated[Duration, AfterValidator(_finite), AfterValidator(_positive('write "5s", for one'))] = 5.0
     failures: int = Field(default=3, ge=1, le=1000)
@@ -112,7 +118,7 @@ class DrainSettings(Table):
         elif self.close_over > self.timeout:
             over, timeout = show_duration(self.close_over), show_duration(self.timeout)
             raise FaultError(
-                [(("close_over",), f"{over} is longer than drain.timeout ({timeout}), of which it is a part")]
+                [(("close_over",), f"{over} is longer than the drain's timeout ({timeout}), of which it is a part")]
             )
         return self
 
@@ -135,39 +141,47 @@ class LimitsSettings(Table):
     half_close_timeout: Positive = 60.0
 
 
-class HooksSettings(Table):
-    """`[hooks]`: one argument list for each kind of event."""
+def _check_arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    if arguments and not arguments[0]:
+        raise ValueError("names no program: the first string is the program to run")
+    return arguments
 
-    before_swap: tuple[str, ...] = ()
-    ready: tuple[str, ...] = ()
-    switched: tuple[str, ...] = ()
-    drained: tuple[str, ...] = ()
-    exited: tuple[str, ...] = ()
-    failed: tuple[str, ...] = ()
+
+_Arguments = Annotated[tuple[str, ...], AfterValidator(_check_arguments), BeforeValidator(check_shell_line)]
+
+
+class HooksSettings(Table):
+    """`[hooks]`: one argument list for each kind of event; an empty one is no hook.
+
+    They run in the config's folder, and what looks like a placeholder is passed on as it is.
+    """
+
+    before_swap: _Arguments = ()
+    ready: _Arguments = ()
+    switched: _Arguments = ()
+    drained: _Arguments = ()
+    exited: _Arguments = ()
+    failed: _Arguments = ()
     timeout: Positive = 30.0
 
 
-def _context(info: ValidationInfo) -> Mapping[str, Any]:
-    assert info.context is not None, "these settings are made by frontdoor.config.parse, which says where they are from"
-    context: Mapping[str, Any] = info.context
-    return context
-
-
 def _check_address(text: str, info: ValidationInfo) -> str:
-    return parse_address(text, _context(info)["folder"])
+    return parse_address(text, context_of(info)["folder"])
+
+
+def _once(items: tuple[str, ...]) -> tuple[str, ...]:
+    faults: list[tuple[Path, str]] = [
+        ((index,), f"{show_value(item)} is there twice") for index, item in enumerate(items) if item in items[:index]
+    ]
+    if faults:
+        raise FaultError(faults)
+    return items
 
 
 def _check_listen(listen: tuple[str, ...]) -> tuple[str, ...]:
     if not listen:
         raise ValueError('must not be empty: write at least one address, as ["127.0.0.1:8080"]')
-    faults: list[tuple[Path, str]] = [
-        ((index,), f"{show_value(address)} is there twice")
-        for index, address in enumerate(listen)
-        if address in listen[:index]
-    ]
-    if faults:
-        raise FaultError(faults)
-    return listen
+    return _once(listen)
 
 
 class DoorSettings(Table):
@@ -176,29 +190,39 @@ class DoorSettings(Table):
     listen: Annotated[tuple[Annotated[str, AfterValidator(_check_address)], ...], AfterValidator(_check_listen)]
     active: str
     protocol: Literal["tcp", "http"] = "tcp"
-    accept_proxy: tuple[str, ...] = ()
+    accept_proxy: Annotated[tuple[Annotated[str, AfterValidator(parse_network)], ...], AfterValidator(_once)] = ()
     backends: dict[str, BackendSettings]
     ready: ReadySettings = ReadySettings()
-    health: HealthSettings = HealthSettings()
+    health: HealthSettings | None = None
     drain: DrainSettings = DrainSettings()
     swap: SwapSettings = SwapSettings()
     limits: LimitsSettings = LimitsSettings()
     hooks: HooksSettings = HooksSettings()
 
     _name: str = PrivateAttr(default="main")
+    _place: Path = PrivateAttr(default=())
 
     def model_post_init(self, context: Any) -> None:
-        """Take the door's name: it is the table's, and no key of it."""
+        """Take the door's name and place: they are the table's, and no keys of it."""
         if context is not None:
-            self._name = context["door"]
+            self._name, self._place = context["door"], context["place"]
 
     @property
     def name(self) -> str:
-        """The door's name; "main" where the config has only one."""
+        """The door's name; "main" for the one that the top level describes."""
         return self._name
 
+    @property
+    def place(self) -> Path:
+        """Where in the config its keys stand: () at the top level, or ("doors", "api")."""
+        return self._place
+
+    def key(self, *path: str) -> str:
+        """Write the full name of one of this door's keys: "limits.connections", or "doors.api.limits.connections"."""
+        return show_key((*self._place, *path))
+
     def versions(self) -> list[str]:
-        """Give the versions that have a table of their own; where "*" has a command, any other name will do."""
+        """Give the versions that have a table of their own; where "*" says how, any other name will do."""
         return [name for name in self.backends if name != EVERY_VERSION]
 
     def backend(self, version: str) -> BackendSettings:
@@ -207,46 +231,6 @@ class DoorSettings(Table):
         own = self.backends.get(version) if VERSION.match(version) else None
         if own is not None:
             return own if general is None else own.inherit(general)
-        if general is None or not general.command or not VERSION.match(version):
+        if general is None or not (general.command or general.socket) or not VERSION.match(version):
             raise UnknownVersion(version, self.versions())
         return general
-
-
-class FrontdoorSettings(Table):
-    """`[frontdoor]`: what is of the whole process. Both folders are absolute here."""
-
-    runtime_dir: str = Field(default="", validate_default=True)
-    state_dir: str = Field(default="", validate_default=True)
-    user: str = ""
-    group: str = ""
-    admin: str = ""
-    log_format: Literal["auto", "console", "json"] = "auto"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    _runtime_dir_shown: str = PrivateAttr(default="")
-
-    @field_validator("runtime_dir")
-    @classmethod
-    def _resolve_runtime_dir(cls, value: str, info: ValidationInfo) -> str:
-        folder = beside(_context(info)["path"], runtime_dir_shown(value or None))
-        check_runtime_dir(folder)
-        return folder
-
-    @field_validator("state_dir")
-    @classmethod
-    def _resolve_state_dir(cls, value: str, info: ValidationInfo) -> str:
-        shown = value or systemd_folder("STATE_DIRECTORY")
-        if shown is None:
-            # Missing where runtime_dir itself is wrong: then there are no settings anyway.
-            return str(info.data.get("runtime_dir", ""))
-        return beside(_context(info)["path"], shown)
-
-    def model_post_init(self, context: Any) -> None:
-        """Keep runtime_dir as it was written, for people to read."""
-        if context is not None:
-            self._runtime_dir_shown = runtime_dir_shown(context["runtime_dir"])
-
-    @property
-    def runtime_dir_shown(self) -> str:
-        """The runtime_dir as it was written ("run"), for display only."""
-        return self._runtime_dir_shown

@@ -12,26 +12,14 @@ from frontdoor.config.units import parse_duration
 
 _ANY = "*"  # as a table's name: every table
 
-UNBUILT: dict[Path, object] = {
+_OF_A_DOOR: dict[Path, object] = {
     ("protocol",): "tcp",
-    ("accept_proxy",): (),
-    ("backends", _ANY, "listen_fd"): False,
-    ("backends", _ANY, "proxy_protocol"): "off",
-    ("backends", _ANY, "user"): "",
-    ("backends", _ANY, "group"): "",
-    ("backends", _ANY, "socket"): "",
-    ("health", "interval"): "5s",
-    ("health", "failures"): 3,
     ("swap", "bake"): "0s",
-    ("swap", "keep_warm"): "15m",
-    ("swap", "max_generations"): 5,
-    ("hooks", "before_swap"): (),
-    ("hooks", "ready"): (),
-    ("hooks", "switched"): (),
-    ("hooks", "drained"): (),
-    ("hooks", "exited"): (),
-    ("hooks", "failed"): (),
-    ("hooks", "timeout"): "30s",
+}
+
+UNBUILT: dict[Path, object] = {
+    **_OF_A_DOOR,
+    **{("doors", _ANY, *path): default for path, default in _OF_A_DOOR.items()},
     ("frontdoor", "user"): "",
     ("frontdoor", "group"): "",
     ("frontdoor", "admin"): "",
@@ -40,8 +28,6 @@ UNBUILT: dict[Path, object] = {
 
 def unbuilt_faults(raw: dict[str, object]) -> Iterator[tuple[Path, str]]:
     """Find what asks for a feature that is not there yet."""
-    if "doors" in raw:
-        yield ("doors",), "several doors are not built yet; describe one door with keys at the top level"
     for pattern, default in UNBUILT.items():
         for path, value in _at(raw, pattern, ()):
             if not _same(value, default):

@@ -14,7 +14,7 @@ from frontdoor.config.units import kind_of
 _WRITE = {
     "listen": 'write listen = ["127.0.0.1:8080"], for one',
     "active": 'write active = "v1" to serve the version v1',
-    "backends": 'write [backends."*"] with a command below it',
+    "backends": 'write [{path}."*"] with a command below it',
 }
 
 _WANTED = {
@@ -44,7 +44,7 @@ def faults_of(error: ErrorDetails, table: Path) -> Iterator[tuple[Path, str]]:
 
 def _words(kind: str, path: Path, value: object, context: Mapping[str, Any]) -> str:
     if kind == "missing":
-        return f"is missing; {_WRITE.get(str(path[-1]), 'it has no default')}"
+        return f"is missing; {_WRITE.get(str(path[-1]), 'it has no default').format(path=show_key(path))}"
     if kind == "extra_forbidden":
         return unknown_key(path, value)
     if kind in _WANTED:

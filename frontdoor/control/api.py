@@ -6,23 +6,22 @@ Every answer is JSON: one object, or for what takes time one object a line (NDJS
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
-import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from .asked import Fields, query, read_json
-from .events import HISTORY, Event, Follower
+from .answers import Answer, Lines, Opened, Result, refusal
+from .asked import Fields, query, read_json, span
+from .feed import HISTORY, Event, Follower
 from .operation import MILESTONES, Operation
 from .operator import FAILED, NOT_FOUND, USAGE, Operator, Refused
+from .output import LINES, Output
 
 MAX_FOLLOWERS = 128  # half of the connections: whoever follows cannot keep out whoever asks
 UNAVAILABLE = 503
@@ -32,67 +31,6 @@ _NOT_BUILT = {
     "/": "the dashboard is not built yet; GET /v1/status has the whole state",
     "/metrics": "metrics are not built yet; GET /v1/status has the counters",
 }
-
-
-def encode(value: Mapping[str, Any]) -> bytes:
-    """Return `value` as one line of JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-
-
-class Answer(Response):
-    """One JSON object."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """Encode the object, with a newline for those who read it with curl."""
-        return encode(content)
-
-
-def refusal(error: str, exit_code: int, status: int, extra: Mapping[str, Any] | None = None) -> Answer:
-    """Return the answer for what was not done: `error` says why in one sentence."""
-    return Answer({"error": error, "exit_code": exit_code, **(extra or {})}, status)
-
-
-class Lines(Response):
-    """A stream of JSON objects, one a line, as they happen, until they end or the client has gone.
-
-    `opened` is called for each answer once its head was sent; its context ends with the answer.
-    """
-
-    media_type = "application/x-ndjson"
-
-    def __init__(
-        self,
-        opened: Callable[[], AbstractAsyncContextManager[AsyncIterator[Event]]],
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(headers={**(headers or {}), "cache-control": "no-store"})
-        del self.headers["content-length"]  # of the empty body that Response began with
-        self._opened = opened
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send head and lines: a client that went away ends it wherever it waits."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        gone = False
-
-        async def watch() -> None:
-            nonlocal gone
-            # A body is not asked for here; reading it on is how the disconnect is seen behind it.
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            gone = True
-            nursery.cancel_scope.cancel()
-
-        if scope["method"] != "HEAD":
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(watch)
-                async with self._opened() as lines:
-                    async for line in lines:
-                        await send({"type": "http.response.body", "body": encode(line), "more_body": True})
-                nursery.cancel_scope.cancel()
-        if not gone:
-            await send({"type": "http.response.body", "body": b""})
 
 
 class Calls:
@@ -110,24 +48,31 @@ class Calls:
     async def streams(self, request: Request) -> Response:
         """GET /v1/streams?door=NAME&version=VERSION: the open streams, the oldest first."""
         asked = query(request, ("door", "version"))
-        door = asked.get("door")
-        return Answer({"streams": self._operator.streams(door and self._door(door), asked.get("version") or None)})
+        streams = self._operator.streams(self._asked_door(asked), asked.get("version") or None)
+        return Answer({"streams": streams})
 
     async def events(self, request: Request) -> Response:
-        """GET /v1/events?history=N&follow=1: the last N events, then all that come, unless follow=0."""
-        asked = query(request, ("history", "follow"))
-        history = asked.get("history", "0")
-        if not (history.isascii() and history.isdecimal()):
-            raise Refused(USAGE, f"history is a number of events, not {history!r}")
-        if (follow := asked.get("follow", "1")) not in ("0", "1"):
-            raise Refused(USAGE, f"follow is 0 or 1, not {follow!r}")
-        count = min(int(history), HISTORY) if len(history) < 9 else HISTORY
+        """GET /v1/events?door=NAME&history=N&follow=1: the last N events, then all that come, unless follow=0."""
+        asked = query(request, ("door", "history", "follow"))
+        history, follow = span(asked, HISTORY)
+        door = self._asked_door(asked)
+
+        def wanted(event: Event) -> bool:
+            # What is of no door (a reload, an upgrade) is of every door.
+            return door is None or event.get("door", door) == door
+
         bus = self._operator.bus
-        if follow == "1":
-            return self._lines(lambda: bus.follow(count))
-        past = Follower(bus.history(count), HISTORY)
-        past.close()
-        return self._lines(lambda: nullcontext(past))
+        if follow:
+            return self._lines(lambda: bus.follow(history, wanted))
+        return self._past(bus.history(history, wanted))
+
+    async def logs(self, request: Request) -> Response:
+        """GET /v1/logs?door=NAME&version=VERSION&history=N&follow=1: what the backends printed and print."""
+        asked = query(request, ("door", "version", "history", "follow"))
+        history, follow = span(asked, LINES)
+        output = Output(self._operator, self._asked_door(asked), asked.get("version") or None)
+        lines = output.past(history)  # before the head is sent: there may be no such version
+        return self._lines(lambda: output.follow(history)) if follow else self._past(lines)
 
     async def healthz(self, request: Request) -> Response:
         """GET /healthz: 200 while every door has an active, ready generation."""
@@ -138,12 +83,27 @@ class Calls:
 
     async def swap(self, request: Request) -> Response:
         """POST /v1/doors/NAME/swap: start it, and show it until the milestone ``wait``."""
-        fields = Fields(await read_json(request), ("version", "wait"))
+        fields = Fields(await read_json(request), ("version", "reuse", "wait"))
         door = self._door(request.path_params["door"])
-        version, wait = fields.text("version"), fields.choice("wait", MILESTONES, "baked")
-        # Before it begins: a client that cannot be told the outcome must not cause one.
-        self._check_followers()
-        return self._operation(self._operator.swap(door, version), wait)
+        version, reuse = fields.text("version"), fields.flag("reuse", default=False)
+        return self._change(lambda: self._operator.swap(door, version, reuse=reuse), _wait(fields))
+
+    async def rollback(self, request: Request) -> Response:
+        """POST /v1/doors/NAME/rollback: back to the previous generation, shown until the milestone ``wait``."""
+        fields = Fields(await read_json(request, empty_is={}), ("wait",))
+        door = self._door(request.path_params["door"])
+        return self._change(lambda: self._operator.rollback(door), _wait(fields))
+
+    async def restart(self, request: Request) -> Response:
+        """POST /v1/doors/NAME/restart: a swap to the active version, shown until the milestone ``wait``."""
+        fields = Fields(await read_json(request, empty_is={}), ("wait",))
+        door = self._door(request.path_params["door"])
+        return self._change(lambda: self._operator.restart(door), _wait(fields))
+
+    async def reload(self, request: Request) -> Response:
+        """POST /v1/reload: read the config again, and show what follows from it until all of it is applied."""
+        Fields(await read_json(request, empty_is={}), ())
+        return self._change(self._operator.reload, "switched")
 
     async def abort(self, request: Request) -> Response:
         """POST /v1/doors/NAME/abort: end a swap before its switch, and show what became of it."""
@@ -165,7 +125,17 @@ class Calls:
         door = self._door(request.path_params["door"])
         over = fields.number("over")
         answer = self._operator.drain(door, fields.text("version"), over=over)
-        return self._result("closing" if over else "closed", answer)
+        return Result("closing" if over else "closed", answer)
+
+    async def pause(self, request: Request) -> Response:
+        """POST /v1/doors/NAME/pause: accept no more; clients wait in the backlog."""
+        Fields(await read_json(request, empty_is={}), ())
+        return Result("paused", await self._operator.pause(self._door(request.path_params["door"])))
+
+    async def resume(self, request: Request) -> Response:
+        """POST /v1/doors/NAME/resume: accept again."""
+        Fields(await read_json(request, empty_is={}), ())
+        return Result("resumed", await self._operator.resume(self._door(request.path_params["door"])))
 
     async def stop(self, request: Request) -> Response:
         """POST /v1/stop: begin the graceful stop, or with ``now`` the one that cuts every stream."""
@@ -173,13 +143,15 @@ class Calls:
         now = fields.flag("now", default=False)
         pid = self._operator.status().get("pid")
         self._operator.stop(now=now)
-        return self._result("stopping", {"pid": pid, "now": now})
+        return Result("stopping", {"pid": pid, "now": now})
 
     def _door(self, name: str) -> str:
         """Return the door that `name` means: ``-`` is the only one. Raises Refused, with all their names."""
         doors = list(self._operator.doors)
         if name in doors:
             return name
+        # One that only finishes what it has is meant by its name alone.
+        doors = [door for door in doors if door not in self._operator.closing] or doors
         named = {"doors": doors}
         if name != "-":
             raise Refused(
@@ -189,6 +161,10 @@ class Calls:
             raise Refused(USAGE, f"there are several doors: say which with --door: {', '.join(doors)}", extra=named)
         return doors[0]
 
+    def _asked_door(self, asked: Mapping[str, str]) -> str | None:
+        """Return the door that a query is about, or None for all. Raises Refused."""
+        return self._door(asked["door"]) if "door" in asked else None
+
     def _check_followers(self) -> None:
         if self._followers >= MAX_FOLLOWERS:
             raise Refused(
@@ -197,36 +173,38 @@ class Calls:
                 status=UNAVAILABLE,
             )
 
-    def _lines(
-        self,
-        opened: Callable[[], AbstractAsyncContextManager[AsyncIterator[Event]]],
-        headers: Mapping[str, str] | None = None,
-    ) -> Response:
+    def _lines(self, opened: Opened, headers: Mapping[str, str] | None = None) -> Response:
         self._check_followers()
-        return Lines(lambda: self._counted(opened()), headers)
+        return Lines(lambda: self._counted(opened), headers)
 
     @asynccontextmanager
-    async def _counted(
-        self, source: AbstractAsyncContextManager[AsyncIterator[Event]]
-    ) -> AsyncIterator[AsyncIterator[Event]]:
+    async def _counted(self, opened: Opened) -> AsyncIterator[AsyncIterator[Event]]:
         self._followers += 1
         try:
-            async with source as lines:
+            async with opened() as lines:
                 yield lines
         finally:
             self._followers -= 1
 
+    def _past(self, lines: list[Event]) -> Response:
+        """Answer with what there is, and end."""
+        there = Follower(lines, len(lines))
+        there.close()
+        return self._lines(lambda: nullcontext(there))
+
+    def _change(self, begin: Callable[[], Operation], wait: str) -> Response:
+        # Before it begins: a client that cannot be told the outcome must not cause one.
+        self._check_followers()
+        return self._operation(begin(), wait)
+
     def _operation(self, operation: Operation, wait: str) -> Response:
         # The number is in the head: a client whose connection breaks at once can still ask for the outcome.
-        headers = {"frontdoor-swap": str(operation.number)}
+        headers = {"frontdoor-swap": str(operation.number)} if operation.number else {}
         return self._lines(lambda: nullcontext(operation.follow(wait)), headers)
 
-    def _result(self, result: str, answer: Mapping[str, Any]) -> Response:
-        """Return an outcome that is certain at once, in the shape of those that are waited for."""
-        return Response(
-            encode({"event": "result", "result": result, "exit_code": 0, **answer}),
-            media_type=Lines.media_type,
-        )
+
+def _wait(fields: Fields) -> str:
+    return fields.choice("wait", MILESTONES, "baked")
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -264,11 +242,17 @@ def app(operator: Operator) -> Starlette:
         Route("/v1/status", calls.status),
         Route("/v1/streams", calls.streams),
         Route("/v1/events", calls.events),
+        Route("/v1/logs", calls.logs),
         Route("/healthz", calls.healthz),
         Route("/v1/doors/{door}/swap", calls.swap, methods=["POST"]),
         Route("/v1/doors/{door}/abort", calls.abort, methods=["POST"]),
         Route("/v1/doors/{door}/swaps/{number:int}", calls.follow_swap),
+        Route("/v1/doors/{door}/rollback", calls.rollback, methods=["POST"]),
+        Route("/v1/doors/{door}/restart", calls.restart, methods=["POST"]),
         Route("/v1/doors/{door}/drain", calls.drain, methods=["POST"]),
+        Route("/v1/doors/{door}/pause", calls.pause, methods=["POST"]),
+        Route("/v1/doors/{door}/resume", calls.resume, methods=["POST"]),
+        Route("/v1/reload", calls.reload, methods=["POST"]),
         Route("/v1/stop", calls.stop, methods=["POST"]),
     ]
     starlette = Starlette(routes=routes, exception_handlers=handlers)

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 from starlette.requests import ClientDisconnect, Request
@@ -28,6 +28,27 @@ def query(request: Request, known: Collection[str]) -> Mapping[str, str]:
     names = [name for name, _ in request.query_params.multi_items()]
     _only_known(names, known, "parameter")
     return request.query_params
+
+
+class Span(NamedTuple):
+    """How much of what was, and whether what comes."""
+
+    history: int
+    follow: bool
+
+
+def span(asked: Mapping[str, str], most: int) -> Span:
+    """Return the parameters ``history`` (default 0, and no more than `most`) and ``follow`` (default 1).
+
+    Raises :exc:`Refused`.
+    """
+    history = asked.get("history", "0")
+    if not (history.isascii() and history.isdecimal()):
+        raise Refused(USAGE, f"history is how many of the last are wanted, a number, not {history!r}")
+    if (follow := asked.get("follow", "1")) not in ("0", "1"):
+        raise Refused(USAGE, f"follow is 0 or 1, not {follow!r}")
+    # Python refuses to convert thousands of digits.
+    return Span(min(int(history), most) if len(history) < 9 else most, follow == "1")
 
 
 async def read_json(request: Request, empty_is: Mapping[str, Any] | None = None) -> Mapping[str, Any]:

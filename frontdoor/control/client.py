@@ -120,7 +120,9 @@ class Client:
     ) -> tuple[_Connection, http.client.HTTPResponse]:
         connection = _Connection(self.path, ANSWER_TIMEOUT)
         try:
-            connection.request(method, target, None if body is None else json.dumps(body).encode())
+            data = None if body is None else json.dumps(body).encode()
+            # It asks once: the server need not wait for more, and has the connection's place free for the next.
+            connection.request(method, target, data, {"Connection": "close"})
             sock = connection.sock
             response = connection.getresponse()
             if response.getheader("content-length") is None:

@@ -1,8 +1,9 @@
-"""Operation: one change that somebody asked for (a swap), and what became of it.
+"""Operation: one change that somebody asked for (a swap, a reload), and what became of it.
 
 It outlives the connection that asked: any number of clients may follow it, come back to it by its number
 after their connection broke, and are all told the same. A swap has three milestones, ``switched``,
-``baked``, ``drained``, one after the other; each gets exactly one outcome, and keeps it.
+``baked``, ``drained``, one after the other; each gets exactly one outcome, and keeps it. What has no number (0) is
+no swap: nobody can come back to it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import trio
 
-from .events import Event, timestamp
+from .feed import Event, timestamp
 
 MILESTONES = ("switched", "baked", "drained")
 LINES = 1000  # lines kept of one operation; a swap makes about ten, a drain of a day may see restarts
@@ -78,7 +79,7 @@ class Operation:
         line = {
             "event": "result",
             "time": timestamp(),
-            "swap": self.number,
+            **({"swap": self.number} if self.number else {}),
             "result": result,
             "exit_code": exit_code,
             "message": message,

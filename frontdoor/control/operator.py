@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from .events import Bus
+from .feed import Feed
 from .operation import Operation
 
 # The contract's exit codes, by the words of its table.
@@ -54,8 +55,16 @@ class Operator(Protocol):
         """Where the door process says what happens."""
 
     @property
+    def outputs(self) -> Feed:
+        """Where each line goes that a backend prints, in the shape that :meth:`logs` returns them in."""
+
+    @property
     def doors(self) -> Sequence[str]:
         """The names of the doors, in the config's order."""
+
+    @property
+    def closing(self) -> Sequence[str]:
+        """Those of them that are not in the config any more, and only finish what they have."""
 
     def status(self) -> dict[str, Any]:
         """Return the whole state, in the shape of the contract's ``status --json``."""
@@ -70,8 +79,25 @@ class Operator(Protocol):
         ``bytes`` (``up``, ``down``). Raises :exc:`Refused` if that version is unknown.
         """
 
-    def swap(self, door: str, version: str) -> Operation:
-        """Start a swap of `door` to a new generation of `version`. Raises :exc:`Refused`."""
+    def logs(self, door: str | None, version: str | None, history: int) -> list[dict[str, Any]]:
+        """Return the last `history` lines that the backends printed, the oldest first.
+
+        They are of one door and version (or generation), or of all. Each has ``time`` (RFC 3339, as
+        :func:`~frontdoor.control.feed.timestamp` writes it), ``door``, ``version``, ``generation`` (an id), ``pid``
+        and ``line``. Raises :exc:`Refused` if that version is unknown.
+        """
+
+    def swap(self, door: str, version: str, *, reuse: bool) -> Operation:
+        """Start a swap of `door` to a new generation of `version`, with `reuse` to one that still runs.
+
+        Raises :exc:`Refused`.
+        """
+
+    def rollback(self, door: str) -> Operation:
+        """Go back to the previous generation, or end the swap that is under way. Raises :exc:`Refused`."""
+
+    def restart(self, door: str) -> Operation:
+        """Start a swap of `door` to a new generation of its active version. Raises :exc:`Refused`."""
 
     def abort(self, door: str, swap: int) -> Operation:
         """End the swap with that number before its switch. Raises :exc:`Refused`: unknown, or too late."""
@@ -79,11 +105,24 @@ class Operator(Protocol):
     def operation(self, door: str, number: int) -> Operation:
         """Return the swap with that number, under way or done. Raises :exc:`Refused` if it is not known."""
 
+    def reload(self) -> Operation:
+        """Read the config again and apply all of it, or nothing.
+
+        The operation is no swap, has no number (0), and cannot be found again; its outcome is that of ``switched``.
+        Raises :exc:`Refused`: a config that is not valid, with every problem on a line of the message.
+        """
+
     def drain(self, door: str, version: str, *, over: float) -> dict[str, Any]:
         """Close the streams of a draining generation evenly over `over` seconds; 0 is at once.
 
         Returns what was closed or begun, with a ``message``. Raises :exc:`Refused`.
         """
+
+    async def pause(self, door: str) -> dict[str, Any]:
+        """Accept no more clients of `door`. Returns what is so now, with a ``message``. Raises :exc:`Refused`."""
+
+    async def resume(self, door: str) -> dict[str, Any]:
+        """Accept again. Returns what is so now, with a ``message``. Raises :exc:`Refused`."""
 
     def stop(self, *, now: bool) -> None:
         """Begin the graceful stop, or with `now` the one that cuts every stream."""

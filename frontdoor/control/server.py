@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -104,8 +105,9 @@ class Connection:
 class Server:
     """The connections of one listener. `connections` are those that are open."""
 
-    def __init__(self, app: ASGI, listener: socket.socket, on_error: OnError) -> None:
+    def __init__(self, app: ASGI, listener: socket.socket, on_error: OnError, but_from: int | None = None) -> None:
         self.connections: set[Connection] = set()
+        self._but_from = but_from
         self._app = ASGIWrapper(_reporting(app, on_error))
         self._listener = listener
         self._on_error = on_error
@@ -144,6 +146,9 @@ class Server:
                     await trio.sleep(ACCEPT_PAUSE)
                     break
                 exhausted = False
+                if self._but_from is not None and _peer(sock) == self._but_from:
+                    sock.close()
+                    continue
                 if len(self.connections) >= MAX_CONNECTIONS:
                     _turn_away(sock)
                     continue
@@ -192,14 +197,14 @@ def hung_up(connections: Iterable[Connection]) -> list[Connection]:
     return [by_descriptor[descriptor] for descriptor, _ in poll.poll(0)]
 
 
-async def serve(app: ASGI, listener: socket.socket, *, on_error: OnError) -> None:
+async def serve(app: ASGI, listener: socket.socket, *, on_error: OnError, but_from: int | None = None) -> None:
     """Serve the ASGI application `app` on `listener` until cancelled.
 
     `listener` is listening and non-blocking; it is neither changed nor closed: it is shared with the keeper.
     `on_error` is called with whatever goes wrong in one connection or in the application; it may not raise.
-    Raises :exc:`OSError` if the listener itself is broken.
+    `but_from`: the process with this pid is not listened to. Raises :exc:`OSError` if the listener itself is broken.
     """
-    await Server(app, listener, on_error).run()
+    await Server(app, listener, on_error, but_from).run()
 
 
 def _reporting(app: ASGI, on_error: OnError) -> ASGI:
@@ -212,6 +217,12 @@ def _reporting(app: ASGI, on_error: OnError) -> ASGI:
             on_error(errors)
 
     return reported
+
+
+def _peer(sock: socket.socket) -> int:
+    """The pid of who connected (unix(7), SO_PEERCRED)."""
+    pid: int = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    return pid
 
 
 def _turn_away(sock: socket.socket) -> None:

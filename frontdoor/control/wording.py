@@ -28,6 +28,7 @@ _PLACED = frozenset(
         "reason",
         "message",
         "output",
+        "problems",
         "listen",
         "line",
         "asked_for",
@@ -60,7 +61,7 @@ def clock(time: str) -> str:
 
 
 def _value(value: object) -> str:
-    text = printable(str(value))
+    text = printable(",".join(map(str, value)) if isinstance(value, list) else str(value))
     return repr(text) if text == "" or " " in text else text
 
 
@@ -80,7 +81,7 @@ def _who(event: Mapping[str, Any]) -> list[str]:
 def describe(event: Mapping[str, Any]) -> str:
     """Return what `event` says besides its name and time: ``main v1#1 → v2#2 (132 streams)``.
 
-    A backend's last output follows on lines of its own, indented by four.
+    A backend's last output and the problems of a config follow on lines of their own, indented by four.
     """
     words = _who(event)
     if isinstance(event.get("after_s"), int | float):
@@ -96,9 +97,10 @@ def describe(event: Mapping[str, Any]) -> str:
     why = [printable(str(event[key])) for key in ("reason", "message", "line") if event.get(key)]
     if why:
         text += (": " if text else "") + "; ".join(why)
-    output = event.get("output")
-    if isinstance(output, list):
-        text += "".join(f"\n    {printable(str(line))}" for line in output)
+    for key in ("problems", "output"):
+        lines = event.get(key)
+        if isinstance(lines, list):
+            text += "".join(f"\n    {printable(str(line))}" for line in lines)
     return text
 
 

@@ -1,4 +1,4 @@
-"""Draining: an earlier generation finishes what it has, and is stopped after that."""
+"""Draining: an earlier generation finishes what it has."""
 
 import math
 import time
@@ -20,19 +20,22 @@ LOOK_AGAIN = 0.1
 
 
 class Draining:
-    """One generation on its way from the switch to its end."""
+    """One generation on its way from the switch to its last stream, or back."""
 
     def __init__(self, door: "Door", backend: "Backend") -> None:
         settings = door.settings.drain
         self.backend = backend
         self.finished = trio.Event()
-        """Its last stream has ended; its processes are being stopped."""
+        """Its last stream has ended, or it was taken back."""
+        self.recalled = False
+        """It has become the active one again, with the streams that it still had."""
         self._door = door
         self._pace = Drain(time.monotonic(), settings.timeout, settings.close_over)
         self._closed_before = 0
         self.cut = 0
         """Streams that were closed by something else: frontdoor's own stop."""
         self._changed = trio.Event()
+        self._reserved: trio.Event | None = None
 
     def __repr__(self) -> str:
         return f"<Draining {self.backend.generation} {self._pace}>"
@@ -60,6 +63,16 @@ class Draining:
         """Its last stream has ended."""
         self._changed.set()
 
+    def reserve(self, until: trio.Event) -> None:
+        """A swap is about to take it: it is not stopped before that one is settled."""
+        self._reserved = until
+
+    def recall(self) -> None:
+        """New streams go to it again: those that it has are left alone."""
+        self.recalled = True
+        self.finished.set()
+        self._changed.set()
+
     def hasten(self, over: float) -> int:
         """Close what is left evenly over that many seconds from now; how many streams that are."""
         self._closed_before += self._pace.closed
@@ -70,20 +83,30 @@ class Draining:
         return generation.open
 
     async def run(self, swap: int | None) -> None:
-        """Until the last stream has ended and the last process is gone."""
+        """Until the last stream has ended; then it is kept warm, or stopped."""
         door, generation = self._door, self.backend.generation
         door.say("drain.started", generation, swap=swap, streams=generation.open)
-        while generation.open:
+        while generation.open and not self.recalled:
             self._close_due()
             now = time.monotonic()
             with trio.move_on_after(self._pace.next_at(now) - now if self._pace.next_at(now) > now else LOOK_AGAIN):
                 await self._changed.wait()
             self._changed = trio.Event()
+        if self._reserved is not None:
+            await self._reserved.wait()
+        if self.recalled:
+            return
+        # No await from here to the change of state: see Warm.run.
+        door.draining.pop(generation.number, None)
+        keep = door.keeps_warm(self.backend)
         if generation.state is State.DRAINING:
-            generation.happen(Happening.EMPTIED, time.time())
+            generation.happen(Happening.KEPT_WARM if keep else Happening.EMPTIED, time.time())
+        if keep:
+            door.keep_warm(self.backend, keep)
         door.say("drain.finished", generation, swap=swap, closed=self.closed)
         self.finished.set()
-        await door.stop_backend(self.backend)
+        if not keep:
+            await door.fleet.stop(self.backend)
 
     def _close_due(self) -> None:
         """Close the oldest of those that are open, as many as the pace asks for now."""

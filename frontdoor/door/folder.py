@@ -5,9 +5,13 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Iterable
 
 PID_FILE = "frontdoor.pid"
 CONTROL_SOCKET = "control.sock"
+
+MAIN = "main"
+"""The door whose generations have their folders right in the runtime folder."""
 
 
 class FolderError(Exception):
@@ -74,15 +78,32 @@ def lock(path: str, pid: int) -> int:
     return fd
 
 
-def sweep(path: str) -> None:
-    """Remove the sockets of generations that nobody stopped: the keeper before this one was killed."""
-    for name in os.listdir(path):
-        if re.fullmatch(r"g[0-9]+", name):
-            shutil.rmtree(os.path.join(path, name), ignore_errors=True)
+def sweep(path: str, doors: Iterable[str]) -> None:
+    """Remove the sockets of generations that nobody stopped: the keeper before this one was killed.
+
+    ``doors``: only where these have theirs: the folder may be the user's own in other respects.
+    """
+    for home in {door_home(path, door) for door in doors}:
+        if not os.path.isdir(home):
+            continue
+        for name in os.listdir(home):
+            if re.fullmatch(r"g[0-9]+", name):
+                shutil.rmtree(os.path.join(home, name), ignore_errors=True)
 
 
-def clear(path: str) -> None:
+def door_home(path: str, door: str) -> str:
+    """The folder in which that door's generations have theirs; ``path``: the runtime folder."""
+    return path if door == MAIN else os.path.join(path, door)
+
+
+def clear(path: str, doors: Iterable[str] = ()) -> None:
     """Remove what only a running frontdoor has. The folder itself stays: it may be the service manager's."""
+    for door in doors:
+        if door != MAIN:
+            try:
+                os.rmdir(door_home(path, door))
+            except OSError:
+                pass  # it is not empty: somebody else has put something there
     for name in (CONTROL_SOCKET, PID_FILE):
         try:
             os.unlink(os.path.join(path, name))

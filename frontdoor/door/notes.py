@@ -29,6 +29,14 @@ class SwapNote:
 
 
 @dataclass(slots=True)
+class PastNote:
+    """What served before: where a rollback leads."""
+
+    version: str
+    number: int | None
+
+
+@dataclass(slots=True)
 class DoorNote:
     """One door."""
 
@@ -37,6 +45,9 @@ class DoorNote:
     active: int | None = None
     generations: list[GenerationNote] = field(default_factory=list)
     swap: SwapNote | None = None
+    previous: PastNote | None = None
+    earlier: str | None = None
+    paused: bool = False
 
     def encode(self) -> dict[str, Any]:
         """As JSON's values."""
@@ -45,11 +56,14 @@ class DoorNote:
     @classmethod
     def decode(cls, data: dict[str, Any]) -> "DoorNote":
         """From JSON's values. Raises KeyError, TypeError when they are something else."""
-        swap = data["swap"]
+        swap, previous = data["swap"], data.get("previous")
         return cls(
             next_generation=data["next_generation"],
             next_swap=data["next_swap"],
             active=data["active"],
             generations=[GenerationNote(**generation) for generation in data["generations"]],
             swap=SwapNote(**swap) if swap is not None else None,
+            previous=PastNote(**previous) if previous is not None else None,
+            earlier=data.get("earlier"),
+            paused=data.get("paused", False),
         )

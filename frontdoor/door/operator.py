@@ -1,29 +1,34 @@
 """What the control API can ask of this door process."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
-from frontdoor.config import ConfigError, UnknownVersion, load
+import trio
+
 from frontdoor.control.events import Bus
+from frontdoor.control.feed import Feed
 from frontdoor.control.operation import Operation
 from frontdoor.control.operator import BUSY, FAILED, NOT_FOUND, USAGE, Refused
 from frontdoor.control.wording import count
-from frontdoor.door import status
+from frontdoor.door import orders, status
 from frontdoor.door.door import Door
-from frontdoor.door.world import World
-from frontdoor.policy.generation import ENDED, Generation, State
+from frontdoor.door.doors import Doors
+from frontdoor.door.reload import Reload
+from frontdoor.policy.generation import State
 
 
 class DoorOperator:
     """The doors by name, for ``control.operator.Operator``."""
 
-    def __init__(self, world: World, doors: list[Door], pid: int, since: float, stop: Callable[[bool], None]) -> None:
-        self._world = world
-        self._doors = {door.name: door for door in doors}
+    def __init__(self, doors: Doors, pid: int, since: float, stop: Callable[[bool], None]) -> None:
+        """``pid``, ``since``: of serve, on the monotonic clock."""
+        self._doors = doors
+        self._world = doors.world
         self._pid = pid
         self._since = since
         self._stop = stop
+        self._reload: Reload | None = None
+        self._hung_up = trio.Event()
         self.stopping = False
 
     @property
@@ -32,81 +37,115 @@ class DoorOperator:
         return self._world.bus
 
     @property
+    def outputs(self) -> Feed:
+        """Where each line goes that a backend prints."""
+        return self._world.outputs
+
+    @property
     def doors(self) -> Sequence[str]:
         """The names of the doors."""
-        return list(self._doors)
+        return self._doors.names
+
+    @property
+    def closing(self) -> Sequence[str]:
+        """Those of them that are not in the config any more."""
+        return [door.name for door in self._doors if door.leaving]
+
+    # -- what is so -------------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
         """The whole state."""
-        return status.status(list(self._doors.values()), self._pid, self._since, stopping=self.stopping)
+        return status.status(self._doors, self._pid, self._since, stopping=self.stopping)
 
     def healthy(self) -> bool:
         """Whether every door has an active generation with a process that takes streams."""
-        return not self.stopping and all(_healthy(door) for door in self._doors.values())
+        return not self.stopping and all(_healthy(door) for door in self._doors if not door.leaving)
 
     def streams(self, door: str | None, version: str | None) -> list[dict[str, Any]]:
         """The open streams."""
-        doors = list(self._doors.values()) if door is None else [self._door(door)]
-        if version is None:
-            return [stream for each in doors for stream in status.streams(each)]
-        shown = []
-        for each in doors:
-            for generation in self._generations(each, version):
-                shown += status.streams(each, generation)
+        shown: list[dict[str, Any]] = []
+        for each, generation in self._of(door, version):
+            shown += status.streams(each, generation)
         return sorted(shown, key=lambda stream: -stream["age_s"])
 
-    def swap(self, door: str, version: str) -> Operation:
-        """Start a swap: the backends' tables of the config are read again for it."""
-        chosen = self._door(door)
-        serving = chosen.switchboard.active
-        serves = f"{serving.id} still serves" if serving else "nothing serves yet"
-        if self.stopping:
-            raise Refused(FAILED, f"frontdoor is stopping, and starts nothing any more; {serves} until then")
-        if serving is None:
-            raise Refused(BUSY, f"the door {door} is still starting its first generation: try again in a moment")
-        if chosen.swap is not None and chosen.swap.under_way:
-            raise Refused(
-                BUSY,
-                f"a swap of the door {door} to {chosen.swap.target} is under way ({chosen.swap.phase}): "
-                f"wait until it has ended, and try again; {serves}",
-                extra={"swap": chosen.swap.number},
-            )
-        name, numbered, _ = version.partition("#")
-        if numbered:
-            self._generations(chosen, version)  # an id must be one that there is
-        try:
-            settings = load(self._world.settings.path)
-            if door not in settings.doors:
-                raise Refused(USAGE, f"the config has no door {door} any more; {serves}")
-            backend = settings.doors[door].backend(name)
-        except ConfigError as error:
-            raise Refused(USAGE, f"the config is not valid; {serves}\n{error}") from None
-        except UnknownVersion as error:
-            raise Refused(USAGE, f"{error}; {serves}") from None
-        return chosen.begin_swap(name, backend, settings.text).operation
+    def logs(self, door: str | None, version: str | None, history: int) -> list[dict[str, Any]]:
+        """The last lines that the backends printed."""
+        lines: list[dict[str, Any]] = []
+        for each, generation in self._of(door, version):
+            known = [generation] if generation is not None else each.fleet.generations.values()
+            for one in known:
+                lines += each.fleet.output(one, history)
+        lines.sort(key=lambda line: str(line["time"]))
+        return lines[-history:] if history else []
+
+    def _of(self, door: str | None, version: str | None) -> list[tuple[Door, Any]]:
+        """The doors that are meant, each with a generation that is meant; with None where all of them are."""
+        doors = list(self._doors) if door is None else [self._door(door)]
+        if version is None:
+            return [(each, None) for each in doors]
+        found = []
+        for each in doors:
+            try:
+                found += [(each, generation) for generation in orders.generations(each, version)]
+            except Refused:
+                if len(doors) == 1:
+                    raise
+        if not found:
+            raise Refused(USAGE, f"no generation of {version} runs in any door", status=NOT_FOUND)
+        return found
+
+    # -- what is asked ----------------------------------------------------------------------------------------------
+
+    def swap(self, door: str, version: str, *, reuse: bool) -> Operation:
+        """Start a swap."""
+        return orders.swap(self._for_change(door), version, reuse=reuse)
+
+    def rollback(self, door: str) -> Operation:
+        """Go back, or end the swap that is under way."""
+        return orders.rollback(self._for_change(door))
+
+    def restart(self, door: str) -> Operation:
+        """Start a new generation of the active version."""
+        return orders.restart(self._for_change(door))
 
     def abort(self, door: str, swap: int) -> Operation:
         """End a swap before its switch."""
-        chosen = self._door(door)
-        operation = self.operation(door, swap)
-        if chosen.swap is None or chosen.swap.number != swap or not chosen.swap.abort():
-            outcome = operation.outcome("switched")
-            message = outcome["message"] if outcome else "it is past its switch"
-            raise Refused(FAILED, f"swap {swap} cannot be aborted any more: {message}")
-        return operation
+        return orders.abort(self._door(door), swap)
 
     def operation(self, door: str, number: int) -> Operation:
         """A swap, under way or done."""
-        operation = self._door(door).operations.get(number)
-        if operation is None:
-            raise Refused(FAILED, f"no swap {number} of the door {door} is known", status=NOT_FOUND)
-        return operation
+        return orders.find(self._door(door), number)
+
+    def reload(self) -> Operation:
+        """Read the config again: all of it or nothing."""
+        return self._begin_reload().operation
+
+    def _begin_reload(self) -> Reload:
+        self._check_stopping("reloads nothing any more")
+        if self._reload is not None and not self._reload.done.is_set():
+            raise Refused(BUSY, "another reload is under way: wait until it has ended, and try again")
+        reload = self._reload = Reload(self._doors, self._pid)
+        self._world.nursery.start_soon(self._run_reload, reload)
+        return reload
+
+    async def _run_reload(self, reload: Reload) -> None:
+        try:
+            await reload.run()
+        except Exception as error:
+            self._world.log.error("reload.broken", error=repr(error))
+            why = f"an error in frontdoor, please report it: {error!r}; what served still serves"
+            reload.operation.fail("failed", FAILED, why)
 
     def drain(self, door: str, version: str, *, over: float) -> dict[str, Any]:
         """Close the streams of a draining generation, or of all draining ones of a version."""
         chosen = self._door(door)
-        found = self._generations(chosen, version)
-        draining = [chosen.draining[g.number] for g in found if g.state is State.DRAINING]
+        found = orders.generations(chosen, version)
+        draining = [chosen.draining[g.number] for g in found if g.number in chosen.draining]
+        warm = [g.id for g in found if g.number in chosen.warm]
+        if warm and not draining:
+            # No failure: a script that says so to be sure goes on. It stays warm, for a rollback.
+            message = f"{', '.join(warm)}: drained already, no stream is open"
+            return {"door": door, "draining": "", "streams": 0, "message": message}
         if not draining:
             state = f"{found[-1].id} is {found[-1].state}"
             hint = ": swap to another version first" if found[-1].state is State.ACTIVE else ""
@@ -117,26 +156,76 @@ class DoorOperator:
         how = f"over {over:g} s" if over else "now"
         return {"door": door, "draining": ids, "streams": streams, "message": f"{ids}: {closing} being closed {how}"}
 
+    async def pause(self, door: str) -> dict[str, Any]:
+        """Let nobody in any more, until ``resume``."""
+        chosen = self._for_change(door)
+        already = "already " if chosen.paused else ""
+        if not chosen.paused:
+            chosen.pause()
+            await _remember(chosen)
+        waiting = "new clients wait in the backlog until frontdoor resume, open streams go on"
+        return {"door": door, "paused": True, "message": f"the door {door} is {already}paused: {waiting}"}
+
+    async def resume(self, door: str) -> dict[str, Any]:
+        """Let clients in again."""
+        chosen = self._for_change(door)
+        if not chosen.paused:
+            return {"door": door, "paused": False, "message": f"the door {door} was not paused"}
+        chosen.resume()
+        await _remember(chosen)
+        return {"door": door, "paused": False, "message": f"the door {door} accepts clients again"}
+
     def stop(self, *, now: bool) -> None:
         """Begin to stop."""
         self._stop(now)
 
-    def restart(self) -> None:
-        """SIGHUP: a new generation of every door's active version; one that is busy does so when it is free."""
-        for door in self._doors.values():
-            self._restart(door)
+    # -- SIGHUP -----------------------------------------------------------------------------------------------------
+
+    def hang_up(self) -> None:
+        """SIGHUP: ``reload``, then ``restart`` of each door that the reload itself has not swapped."""
+        self._hung_up.set()
+
+    async def run(self) -> None:
+        """Answer to SIGHUP, one at a time."""
+        while True:
+            await self._hung_up.wait()
+            # First: the candidate of a swap that is under way may have been started before the code that this
+            # signal is about was there. Several signals until then are one.
+            while (busy := self._busy()) is not None:
+                until, said = busy
+                self._world.log.info("restart.waits", **said)
+                await until.wait()
+            self._hung_up = trio.Event()
+            await self._reload_and_restart()
+
+    def _busy(self) -> tuple[trio.Event, dict[str, str]] | None:
+        """The end of what is under way, and what there is to say of it; None: nothing is."""
+        if self._reload is not None and not self._reload.done.is_set():
+            return self._reload.done, {"reason": "a reload is under way"}
+        for door in self._doors:
+            if door.swap is not None and door.swap.under_way:
+                reason = f"a swap to {door.swap.target} is under way"
+                return door.swap.settled, {"door": door.name, "reason": reason}
+        return None
+
+    async def _reload_and_restart(self) -> None:
+        try:
+            reload = self._begin_reload()
+            await reload.done.wait()
+            if (reload.operation.outcome("switched") or {}).get("exit_code") != 0:
+                return  # the log has said why, and that nothing was changed
+            for door in self._doors:
+                if door.name not in reload.swapped and not door.leaving and not self.stopping:
+                    self._restart(door)
+        except Refused as refused:
+            reason = refused.message.partition("\n")[0]  # the problems of a config are in config.refused
+            self._world.log.warning("restart.refused", reason=reason)
+        except Exception as error:
+            self._world.log.error("reload.broken", error=repr(error))  # and whatever serves goes on
 
     def _restart(self, door: Door) -> None:
-        active = door.switchboard.active
-        if active is None:
-            return  # its first generation is being started from the code of this moment
-        if door.swap is not None and door.swap.under_way:
-            # The candidate may have been started before the code that this signal is about was there.
-            door.when_free = partial(self._restart, door)
-            self._world.log.info("restart.waits", door=door.name, reason=f"a swap to {door.swap.target} is under way")
-            return
         try:
-            self.swap(door.name, active.version)
+            orders.restart(door)
         except Refused as refused:
             self._world.log.warning("restart.refused", door=door.name, reason=refused.message)
 
@@ -144,20 +233,29 @@ class DoorOperator:
         """A signal of something that is not built yet."""
         self._world.log.warning("signal.ignored", signal=name, reason="what it asks for is not built yet")
 
-    def _door(self, name: str) -> Door:
-        try:
-            return self._doors[name]
-        except KeyError:
-            known = ", ".join(self._doors)
-            raise Refused(USAGE, f"there is no door {name!r}: there is {known}", status=NOT_FOUND) from None
+    # -- which door -------------------------------------------------------------------------------------------------
 
-    def _generations(self, door: Door, version: str) -> list[Generation]:
-        """The generations of that version or with that id, the oldest first."""
-        found = [g for g in door.generations.values() if version in (g.version, g.id)]
-        if not found:
-            known = ", ".join(g.id for g in door.generations.values() if g.state not in ENDED)
-            raise Refused(USAGE, f"no generation of {version} runs: there is {known or 'none'}", status=NOT_FOUND)
-        return sorted(found, key=lambda generation: generation.number)
+    def _door(self, name: str) -> Door:
+        door = self._doors.get(name)
+        if door is None:
+            known = ", ".join(self._doors.names)
+            raise Refused(USAGE, f"there is no door {name!r}: there is {known}", status=NOT_FOUND)
+        return door
+
+    def _for_change(self, name: str) -> Door:
+        door = self._door(name)
+        self._check_stopping(f"starts nothing any more; {door.serves} until then")
+        return door
+
+    def _check_stopping(self, what: str) -> None:
+        if self.stopping:
+            raise Refused(FAILED, f"frontdoor is stopping, and {what}")
+
+
+async def _remember(door: Door) -> None:
+    """Before it is answered: what was said to be so must be so after a crash too. Also if nobody waits for that."""
+    with trio.CancelScope(shield=True):
+        await door.remember()
 
 
 def _healthy(door: Door) -> bool:

@@ -9,31 +9,37 @@
 import os
 import signal
 import socket
-import time
+from collections.abc import Mapping, Sequence
 
 import trio
 
 from frontdoor.config import ConfigError, Settings, load, parse
 from frontdoor.control import api, server
 from frontdoor.control.events import Bus
-from frontdoor.control.operator import DONE, NOT_READY, USAGE
-from frontdoor.door import counters, folder, status
+from frontdoor.control.operator import DONE, USAGE
+from frontdoor.door import folder
 from frontdoor.door.door import Door
+from frontdoor.door.doors import Doors, NotReady, listen, nothing_serves, remove_files
 from frontdoor.door.operator import DoorOperator
-from frontdoor.door.refusal import CannotStart, confess, in_words, why_not
+from frontdoor.door.record import Record
+from frontdoor.door.refusal import CannotStart, confess, in_words
 from frontdoor.door.restore import restore
+from frontdoor.door.state import DoorState, StateError, StateFile, read, set_aside
 from frontdoor.door.stop import STOPPING, Stop
-from frontdoor.door.swap import OUTPUT_SHOWN
 from frontdoor.door.world import World
-from frontdoor.keeper.link import ChildReport, Held, Link, Refused
+from frontdoor.keeper.link import ChildReport, Held, Link
 from frontdoor.observe.log import Log
-from frontdoor.policy.generation import Happening
-from frontdoor.policy.swap import Event
 from frontdoor.traffic.listener import Listener
 from frontdoor.traffic.relay import Relay
 from frontdoor.traffic.sweeper import Sweeper
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
+
+STATE_FILE = "state.json"
+"""In ``state_dir``."""
+
+LOG_FORMAT = "FRONTDOOR_LOG_FORMAT"
+"""In the environment: the log's format, whatever the config says (``serve --json``)."""
 
 OTHER_DESCRIPTORS = 512
 """Descriptors for everything that is not a stream: pipes at work, control clients, outputs of backends, logs."""
@@ -51,7 +57,7 @@ class DoorProcess:
         self._link = link
         self._config = config
         self._nofile = nofile
-        self._doors: list[Door] = []
+        self._doors: Doors | None = None
         self._early_signals: list[int] = []
         self._stop: Stop | None = None
         self._operator: DoorOperator | None = None
@@ -78,9 +84,9 @@ class DoorProcess:
                 code = confess(errors)
             # Only here: after an exception the next door process goes on with what is in the folder.
             if self._folder is not None:
-                folder.clear(self._folder)
-            for door in self._doors:
-                door.remove_addresses()
+                folder.clear(self._folder, [door.name for door in self._doors or ()])
+            for door in self._doors or ():
+                remove_files(door.listening)
             await self._link.request("bye", code=code)
             nursery.cancel_scope.cancel()
         return code
@@ -88,17 +94,21 @@ class DoorProcess:
     async def _serve(self, held: Held) -> int:
         settings = self._settings(held)
         self._was_stopping = held.take(STOPPING) is not None
-        log = Log(format=settings.frontdoor.log_format, level=settings.frontdoor.log_level)
+        log_format = os.environ.get(LOG_FORMAT, settings.frontdoor.log_format)
+        log = Log(format=log_format, level=settings.frontdoor.log_level)
         bus = Bus()
         bus.subscribe(log.publish)
         await self._claim(settings, held)
         try:
             control = await self._control_listener(settings, held)
+            file, known = await self._known(settings, log)
             async with trio.open_nursery() as nursery:
-                world = self._world(settings, log, bus, nursery)
-                self._stop = Stop(world, self._doors)
-                await self._open_doors(world, held)
-                self._operator = DoorOperator(world, self._doors, held.keeper, held.since, self._stop.begin)
+                world = self._world(settings, log, bus, nursery, Record(file, log, known))
+                doors = self._doors = Doors(world)
+                self._stop = Stop(doors)
+                to_start = await self._open_doors(doors, held)
+                self._operator = DoorOperator(doors, held.keeper, held.since, self._stop.begin)
+                nursery.start_soon(self._operator.run)
                 nursery.start_soon(world.relay.run)
                 nursery.start_soon(Sweeper(world.relay).run)
                 nursery.start_soon(self._control, self._operator, control, log)
@@ -106,7 +116,7 @@ class DoorProcess:
                 for number in early:
                     if number in _STOPS:
                         self._on_signal(number)  # now: the first generation may take long to become ready, or never be
-                await self._begin(world, held)
+                await self._begin(doors, held, to_start)
                 for number in early:
                     if number not in _STOPS:
                         self._on_signal(number)  # now there is something to restart
@@ -138,7 +148,7 @@ class DoorProcess:
         try:
             folder.prepare(path)
             lock = folder.lock(path, held.keeper)
-            folder.sweep(path)
+            folder.sweep(path, settings.doors)
         except folder.FolderError as error:
             raise CannotStart(str(error)) from None
         self._folder = path
@@ -148,57 +158,85 @@ class DoorProcess:
 
     async def _control_listener(self, settings: Settings, held: Held) -> socket.socket:
         path = os.path.join(settings.frontdoor.runtime_dir, folder.CONTROL_SOCKET)
-        (sock,) = await self._listen("listen/control", f"unix:{path}", held, mode=0o600)
+        (sock,) = await listen(self._link, "listen/control", f"unix:{path}", held, mode=0o600)
         return sock
 
-    async def _listen(self, key: str, address: str, held: Held, mode: int | None = None) -> list[socket.socket]:
-        """Listening sockets: those that the keeper holds, or new ones."""
-        entry = held.take(key)
+    async def _known(self, settings: Settings, log: Log) -> tuple[StateFile, dict[str, DoorState]]:
+        """What the frontdoor before this one has left behind."""
+        path = os.path.join(settings.frontdoor.state_dir, STATE_FILE)
         try:
-            fds = entry[1] if entry else (await self._link.request("listen", key=key, address=address, mode=mode)).fds
-        except Refused as error:
-            raise CannotStart(f"cannot listen on {address}: {why_not(error)}") from None
-        return [socket.socket(fileno=fd) for fd in fds]
+            return StateFile(path), await trio.to_thread.run_sync(read, path)
+        except StateError as error:
+            kept = await trio.to_thread.run_sync(set_aside, path)
+            aside = f" (kept as {kept})" if kept else ""
+            reason = f"{error}{aside}: each door serves the `active` of the config, and counts its generations anew"
+            log.error("state.unreadable", reason=reason)
+            return StateFile(path), {}
 
-    def _world(self, settings: Settings, log: Log, bus: Bus, nursery: trio.Nursery) -> World:
+    def _world(self, settings: Settings, log: Log, bus: Bus, nursery: trio.Nursery, record: Record) -> World:
         room = max(16, (self._nofile - OTHER_DESCRIPTORS - self._nofile // PIPES_SHARE) // 2)
         relay = Relay(lambda streams, pipes: 2 * (streams + pipes) + OTHER_DESCRIPTORS // 2 < self._nofile)
-        return World(settings, self._link, relay, Listener(relay, nursery), bus, log, nursery, room)
+        return World(settings, self._link, relay, Listener(relay, nursery, room), bus, log, nursery, room, record)
 
-    async def _open_doors(self, world: World, held: Held) -> None:
-        """Take the public addresses, before anything is started: a port in use is said at once."""
-        for settings in world.settings.doors.values():
-            key = f"ledger/{settings.name}"
-            entry = held.take(key)
-            memory = entry[1][0] if entry else counters.create(settings.name)
-            if entry is None:
-                await self._link.request("put", [memory], key=key)
-            door = Door(settings, world, memory)
-            os.close(memory)
-            self._doors.append(door)
-            opened: list[socket.socket] = []
-            for address in settings.listen if not self._was_stopping else ():
-                opened += await self._listen(f"listen/{settings.name}/{address}", address, held)
-            door.listen_on(opened)
+    async def _open_doors(self, doors: Doors, held: Held) -> dict[str, list[str]]:
+        """Take the public addresses, before anything is started: a port in use is said at once.
 
-    async def _begin(self, world: World, held: Held) -> None:
-        """Restore each door, or start its first generation; then accept."""
-        for door in self._doors:
-            lost = restore(door, held)
-            if lost is None:
-                await self._first_generation(door)
-                door.say("door.started", door.switchboard.active, pid=held.keeper, listen=status.address(door))
-            else:
-                door.say("door.restored", door.switchboard.active, pid=held.keeper, lost=lost)
-            if not self._was_stopping:
-                world.listener.open(door.gate)
-        await self._clear_leftovers(held)
+        What each door may begin with.
+        """
+        to_start: dict[str, list[str]] = {}
+        for settings in doors.world.settings.doors.values():
+            to_start[settings.name] = doors.to_start(settings)
+            await doors.open(settings, held, listening=not self._was_stopping)
+        return to_start
+
+    async def _begin(self, doors: Doors, held: Held, to_start: Mapping[str, Sequence[str]]) -> None:
+        """Restore each door, or start its first generation. It accepts as soon as it can serve, whatever others do."""
+        refusals: list[NotReady] = []
+        total = len(doors)
+        async with trio.open_nursery() as nursery:
+            for door in doors:
+                lost = restore(door, held)
+                if lost is not None:
+                    door.say("door.restored", door.switchboard.active, pid=held.keeper, lost=lost)
+                if door.switchboard.active is None and not self._was_stopping:
+                    # Also if this process died while it was doing that, or if it had failed.
+                    nursery.start_soon(self._first_generation, doors, door, held.keeper, to_start[door.name], refusals)
+            # Only now is there an await: before, what the keeper reports might be of a door that is not restored yet.
+            for door in doors:
+                if door.switchboard.active is not None:
+                    await self._accept(door)
+            await self._clear_leftovers(doors, held)
+        if len(refusals) == total:
+            if any(refusal.aborted for refusal in refusals):
+                raise CannotStart("stopped before anything served", DONE)
+            raise nothing_serves(refusals)
+        for door in doors:
+            await self._accept(door)  # one whose first generation has failed, too: a swap may heal it in time
+
+    async def _accept(self, door: Door) -> None:
+        if not self._was_stopping:
+            door.accept()
         await self._link.request("served")
 
-    async def _clear_leftovers(self, held: Held) -> None:
+    async def _first_generation(
+        self, doors: Doors, door: Door, pid: int, versions: Sequence[str], refusals: list[NotReady]
+    ) -> None:
+        """Start one of these versions, in this order. One door in trouble leaves the others alone."""
+        try:
+            backend = await doors.first(door, versions, doors.world.settings.text)
+        except NotReady as refusal:
+            refusals.append(refusal)
+            return
+        door.serve(backend, versions[0])
+        await door.tell_keeper()  # first: a successor must not end what clients have been let in to
+        await self._accept(door)
+        doors.say_started(door, pid)
+        await door.remember()
+
+    async def _clear_leftovers(self, doors: Doors, held: Held) -> None:
         """What the keeper holds and no door has taken up: a process that was started in the moment of the crash."""
         for report in held.children:
-            if not any(door.on_report(report) for door in self._doors):
+            if not any(door.on_report(report) for door in doors):
                 self._doomed.add(report.key)  # first: the word of its end may be here before the answer
                 await self._link.request("signal", key=report.key, number=signal.SIGKILL)
                 await self._forget(report)
@@ -212,26 +250,6 @@ class DoorProcess:
             self._doomed.discard(report.key)
             await self._link.request("forget", key=report.key)
 
-    async def _first_generation(self, door: Door) -> None:
-        settings = door.settings
-        backend = await door.start_backend(settings.active, settings.backend(settings.active), door.world.settings.text)
-        assert self._stop is not None
-        event = await door.prove(backend, self._stop.asked)
-        if event is not Event.PROVED_READY:
-            problem, output = door.why_not_ready(backend, event), backend.ring.last(OUTPUT_SHOWN)
-            await door.stop_backend(backend, at_most=5.0)
-            if event is Event.ABORT:
-                raise CannotStart("stopped before anything served", DONE)
-            lines = "".join(f"\n  | {line}" for line in output)
-            raise CannotStart(
-                f"{backend.generation.id} did not become ready ({problem}); nothing serves. "
-                f"Its last output:{lines or ' none'}",
-                NOT_READY,
-            )
-        backend.generation.happen(Happening.PROVED_READY, time.time())
-        door.switch(backend, None)
-        await door.remember()
-
     async def _control(self, operator: DoorOperator, listener: socket.socket, log: Log) -> None:
         """The control API, under a supervisor that shares nothing with the relay: whatever it does, traffic goes on."""
 
@@ -240,7 +258,9 @@ class DoorProcess:
 
         while True:
             try:
-                await server.serve(api.app(operator), listener, on_error=failed)
+                # Not to this process itself: an app that may write where its socket is could put a link to the control
+                # socket there, and then its clients would be joined to the control API.
+                await server.serve(api.app(operator), listener, on_error=failed, but_from=os.getpid())
             except Exception as error:
                 failed(error)
             await trio.sleep(0.1)
@@ -248,7 +268,7 @@ class DoorProcess:
     # -- what the keeper reports ------------------------------------------------------------------------------------
 
     def _on_exit(self, report: ChildReport) -> None:
-        if any(door.on_report(report) for door in self._doors):
+        if any(door.on_report(report) for door in self._doors or ()):
             return
         if report.key in self._doomed and self._nursery is not None:
             self._nursery.start_soon(self._forget, report)
@@ -259,6 +279,6 @@ class DoorProcess:
         elif number in _STOPS:
             self._stop.begin(now=self._stop.asked.is_set())
         elif number == signal.SIGHUP:
-            self._operator.restart()
+            self._operator.hang_up()
         else:
             self._operator.ignored(signal.Signals(number).name)

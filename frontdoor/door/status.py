@@ -2,18 +2,20 @@
 
 import os
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import frontdoor
 from frontdoor.door.door import Door
 from frontdoor.policy.generation import Generation
-from frontdoor.processes.process import Process
+from frontdoor.processes.external import External
+from frontdoor.processes.member import Member
 from frontdoor.sockets import show
 from frontdoor.traffic.stream import Stream
 
 
-def status(doors: list[Door], pid: int, since: float, *, stopping: bool) -> dict[str, Any]:
+def status(doors: Iterable[Door], pid: int, since: float, *, stopping: bool) -> dict[str, Any]:
     """The contract's status object. ``pid`` is that of serve; ``since`` the monotonic time of its start."""
     return {
         "frontdoor": frontdoor.__version__,
@@ -41,27 +43,38 @@ def address(door: Door) -> list[str]:
 
 
 def _door(door: Door, *, stopping: bool) -> dict[str, Any]:
-    active = door.switchboard.active
+    active, previous = door.switchboard.active, door.history.previous
     swap = door.swap
     return {
         "name": door.name,
         "listen": address(door),
         "protocol": door.settings.protocol,
         "active": active.id if active else None,
-        "state": "stopping" if stopping else "serving" if active else "starting",
-        "paused": False,
+        "previous": previous.id if previous else None,
+        "versions": door.settings.versions(),
+        "state": _doing(door, stopping=stopping),
+        "trouble": door.trouble or None,
+        "paused": door.paused,
         "swap": swap.status() if swap is not None and swap.under_way else None,
         "streams": {"accepted": door.ledger.accepted, "open": door.ledger.open, "ended": door.ledger.ended},
         "limit": {"connections": door.gate.limits.connections, "reached": door.gate.full},
-        "generations": [_generation(door, g) for g in sorted(door.generations.values(), key=lambda g: -g.number)],
+        "generations": [_generation(door, g) for g in sorted(door.fleet.generations.values(), key=lambda g: -g.number)],
     }
+
+
+def _doing(door: Door, *, stopping: bool) -> str:
+    if stopping or door.leaving:
+        return "stopping"
+    if door.switchboard.active is not None:
+        return "serving"
+    return "failed" if door.trouble else "starting"
 
 
 def _generation(door: Door, generation: Generation) -> dict[str, Any]:
     live = door.world.relay.of(generation)
     now = time.monotonic()
-    backend = door.backends.get(generation.number)
-    draining = door.draining.get(generation.number)
+    backend = door.fleet.backends.get(generation.number)
+    draining, warm = door.draining.get(generation.number), door.warm.get(generation.number)
     shown: dict[str, Any] = {
         "id": generation.id,
         "version": generation.version,
@@ -76,17 +89,27 @@ def _generation(door: Door, generation: Generation) -> dict[str, Any]:
         "oldest": {"client": show(live[0].client), "age_s": round(now - live[0].since, 3)} if live else None,
         "processes": [_process(door, process) for process in backend.processes] if backend else [],
     }
+    if generation.problem:
+        shown["reason"] = generation.problem
     if draining is not None:
         shown["drain"] = draining.status()
+    if warm is not None:
+        shown["warm_for_s"] = None if warm.left is None else round(warm.left, 1)
     return shown
 
 
-def _process(door: Door, process: Process) -> dict[str, Any]:
+def _process(door: Door, process: Member) -> dict[str, Any]:
     settings = door.world.settings.frontdoor
     path = process.seat.address
     if path.startswith(settings.runtime_dir):
         path = settings.runtime_dir_shown + path.removeprefix(settings.runtime_dir)
-    return {"pid": process.pid, "state": str(process.life), "restarts": process.restarts, "socket": path}
+    shown: dict[str, Any] = {"external": True} if isinstance(process, External) else {}
+    return shown | {
+        "pid": process.pid or None,
+        "state": str(process.life),
+        "restarts": process.restarts,
+        "socket": path,
+    }
 
 
 def _stream(stream: Stream, now: float) -> dict[str, Any]:

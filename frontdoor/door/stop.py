@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from frontdoor.door.door import Door
-from frontdoor.door.world import World
+from frontdoor.door.doors import Doors
 from frontdoor.policy.generation import TABLE, Happening
 from frontdoor.policy.ledger import Reason
 from frontdoor.processes.backend import Backend
 from frontdoor.traffic.ending import FORCED_GOODBYE
 from frontdoor.traffic.stream import Stream
+from frontdoor.waiting import cancel_after
 
 if TYPE_CHECKING:
     from frontdoor.door.operator import DoorOperator
@@ -25,6 +26,9 @@ STOPPING = "stopping"
 LAST_WORDS = 1.0
 """Seconds for those who watch a swap to be told its outcome; a quarter of it for the last line to reach them."""
 
+LAST_HOOKS = 5.0
+"""Seconds for the hooks to be told of the end; after them, and when it was said to stop at once, they are killed."""
+
 STOP_NOW = 5.0
 """Seconds that backends get for their stop signal when it was said to stop at once."""
 
@@ -32,9 +36,9 @@ STOP_NOW = 5.0
 class Stop:
     """One graceful stop of everything, which a second request turns into an immediate one."""
 
-    def __init__(self, world: World, doors: list[Door]) -> None:
-        self.asked = trio.Event()
-        self._world = world
+    def __init__(self, doors: Doors) -> None:
+        self._world = doors.world
+        self.asked = self._world.stopping
         self._doors = doors
         self._now = trio.Event()
 
@@ -53,38 +57,36 @@ class Stop:
         for door in self._doors:
             door.say("door.stopping", streams=door.ledger.open)
             if door.swap is not None:
-                door.swap.abort()
-            await self._close_listeners(door)
+                door.swap.abort("the stop of frontdoor")
+            await self._doors.close_listeners(door)
         async with trio.open_nursery() as nursery:
             for door in self._doors:
                 nursery.start_soon(self._stop_door, door)
+        # What was told of this last to the hooks: some of them send messages to people.
+        with trio.move_on_after(LAST_HOOKS):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(cancel_after, self._now, nursery.cancel_scope)
+                for door in self._doors:
+                    await door.hooks.settled()
+                nursery.cancel_scope.cancel()
         # Whoever watches a swap is told how it ended, before the control socket closes under him.
         with trio.move_on_after(LAST_WORDS):
             for door in self._doors:
                 await door.swap_ended()
             self._world.bus.close()
+            self._world.outputs.close()
             await trio.sleep(LAST_WORDS / 4)
-
-    async def _close_listeners(self, door: Door) -> None:
-        """Who is in the backlog has been let in by the kernel: he is served. Who comes now is refused."""
-        self._world.listener.finish(door.gate)
-        addresses = [f"listen/{door.name}/{address}" for address in door.settings.listen]
-        await self._world.link.request("drop", keys=addresses)
-        door.remove_addresses()
-        for sock in door.gate.listeners:
-            sock.close()
-        door.gate.listeners = ()
 
     async def _stop_door(self, door: Door) -> None:
         await self._end_streams(door)
-        backends = list(door.backends.values())
+        backends = list(door.fleet.backends.values())
         async with trio.open_nursery() as outer:
             outer.start_soon(self._hurry, backends)
             async with trio.open_nursery() as nursery:
                 for backend in backends:
                     if (backend.generation.state, Happening.STOPPED) in TABLE:
                         backend.generation.happen(Happening.STOPPED, time.time())
-                    nursery.start_soon(door.stop_backend, backend)
+                    nursery.start_soon(door.fleet.stop, backend)
             outer.cancel_scope.cancel()
 
     async def _hurry(self, backends: list[Backend]) -> None:

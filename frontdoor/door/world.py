@@ -1,11 +1,13 @@
 """What all doors of one door process share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
 from frontdoor.config import Settings
 from frontdoor.control.events import Bus
+from frontdoor.control.feed import Feed
+from frontdoor.door.record import Record
 from frontdoor.keeper.link import Link
 from frontdoor.observe.log import Log
 from frontdoor.traffic.listener import Listener
@@ -17,12 +19,19 @@ class World:
     """The rooms that a door is put together from."""
 
     settings: Settings
+    """As they were applied last."""
     link: Link
     relay: Relay
     listener: Listener
     bus: Bus
     log: Log
     nursery: trio.Nursery
-    """Of everything that lives as long as the door process: backends, swaps, drains."""
+    """Of everything that lives as long as the door process: backends, swaps, drains, hooks."""
     room: int
     """How many streams there are descriptors for."""
+    record: Record
+    """What outlives frontdoor."""
+    stopping: trio.Event = field(default_factory=trio.Event)
+    """Everything is being stopped."""
+    outputs: Feed = field(default_factory=lambda: Feed(history=0))
+    """Each line that a backend prints; the last ones are kept with their generation."""

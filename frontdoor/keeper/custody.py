@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from frontdoor.keeper import wire
 from frontdoor.keeper.children import Child, Children
+from frontdoor.keeper.identity import IdentityError, look_up
 from frontdoor.keeper.listeners import open_listeners
 from frontdoor.keeper.spawn import Program, SpawnError
 from frontdoor.keeper.vault import Vault
@@ -42,7 +43,7 @@ class Custody:
                 why = "the keeper is at its limit of open files and could not take the descriptors"
                 raise OSError(errno.EMFILE, why)
             return operation(self, message)
-        except SpawnError as error:
+        except (IdentityError, SpawnError) as error:
             return _refused(str(error)), ()
         except OSError as error:
             return _refused(error.strerror or str(error), error.errno), ()
@@ -67,8 +68,11 @@ class Custody:
         return {"protocol": wire.PROTOCOL, "pid": os.getpid(), "since": self._since}, ()
 
     def listen(self, message: wire.Message) -> Answer:
-        """Open a listener and keep it."""
+        """Open a listener and keep it. What is kept under that key already is handed out as it is."""
         key, note = _key_and_note(message)
+        held = self.vault.get(key)
+        if held is not None and held.fds:
+            return {}, held.fds
         sockets = open_listeners(message.body["address"], mode=message.body.get("mode"))
         entry = self.vault.put(key, note, [sock.detach() for sock in sockets])
         return {}, entry.fds
@@ -95,7 +99,17 @@ class Custody:
         read, write = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read, False)  # the write end is another open file description: the backend's stays blocking
         try:
-            program = Program(_argv(body), dict(body["env"]), body.get("cwd"), output=write, nofile=self._nofile)
+            program = Program(
+                _argv(body),
+                dict(body["env"]),
+                body.get("cwd"),
+                look_up(body.get("user", ""), body.get("group", "")),
+                body.get("folder"),
+                stdin=message.fds[0] if body.get("stdin") else None,
+                listener=self._listener(body.get("listener")),
+                output=write,
+                nofile=self._nofile,
+            )
             child = self.children.spawn(key, program, note)
         except BaseException:
             os.close(read)
@@ -105,6 +119,16 @@ class Custody:
         # Without any reader the backend would get SIGPIPE while the door process is dead.
         self.vault.put(output_key(child.key), None, [read])
         return {"key": child.key, "pid": child.pid}, (read,)
+
+    def _listener(self, key: str | None) -> int | None:
+        if key is None:
+            return None
+        held = self.vault.get(key)
+        if held is None or not held.fds:
+            raise ValueError(f"no listener is kept under {key!r}")
+        # Each process expects it so, as from systemd; and the one before may have changed it, for all who share it.
+        os.set_blocking(held.fds[0], True)
+        return held.fds[0]
 
     def signal(self, message: wire.Message) -> Answer:
         """Signal a child's whole group."""

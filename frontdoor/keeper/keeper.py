@@ -22,6 +22,9 @@ from frontdoor.keeper.spawn import Program, SpawnError, become_subreaper, start
 _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
+_FOR_THE_DOOR = ("FRONTDOOR_LOG_FORMAT",)
+"""Variables that the door process is to see, and backends are not."""
+
 _RESTART_DELAYS = (0.0, 0.1, 0.5, 2.0)
 """Seconds until the door process is started again, by how often it died in the last ten seconds."""
 _DEATHS_COUNT_FOR = 10.0
@@ -151,7 +154,8 @@ class Keeper:
             with theirs:
                 argv = [sys.executable, "-P", "-m", "frontdoor.door", str(theirs.fileno()), self._config]
                 # SIGTERM when the keeper dies, not SIGKILL: it has a last thing to do, to end the backends' groups.
-                program = Program(argv, {}, death_signal=signal.SIGTERM, keep=(theirs.fileno(),))
+                env = {name: os.environ[name] for name in _FOR_THE_DOOR if name in os.environ}
+                program = Program(argv, env, death_signal=signal.SIGTERM, keep=(theirs.fileno(),))
                 self._wire = ours
                 self._door = start(program)
         except (SpawnError, OSError) as error:

@@ -5,12 +5,15 @@ it), and, for socket activation, the child's own pid has to be in its environmen
 """
 
 import ctypes
+import fcntl
 import os
 import resource
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
+
+from frontdoor.keeper.identity import Identity
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -23,8 +26,12 @@ _NOT_INHERITED = (
     "LISTEN_FDNAMES",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
+    "FRONTDOOR_LOG_FORMAT",
 )
-"""What systemd says to frontdoor itself: a backend that read it would answer in frontdoor's name."""
+"""What is said to frontdoor itself, mostly by systemd: a backend that read it would answer in frontdoor's name."""
+
+_FIRST_PASSED = 3
+"""The descriptor at which a passed listener is expected (sd_listen_fds(3), SD_LISTEN_FDS_START)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +41,16 @@ class Program:
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: str | None = None
+    identity: Identity | None = None
+    """Who it runs as; None: as the keeper does."""
+    folder: str | None = None
+    """A folder that is given to that user."""
     death_signal: int = signal.SIGKILL
     """Sent by the kernel when the keeper dies."""
+    stdin: int | None = None
+    """The descriptor that becomes stdin; None: /dev/null."""
+    listener: int | None = None
+    """A listening socket, passed as sd_listen_fds(3) says."""
     output: int | None = None
     """The descriptor that becomes stdout and stderr; None: the keeper's own."""
     keep: Sequence[int] = ()
@@ -84,6 +99,8 @@ def start(program: Program) -> int:
 def _run(program: Program, parent: int, failed: int) -> NoReturn:
     """Be the child: nothing of the parent's Python may go on here."""
     try:
+        # Out of the way of a listener, which has to have a certain number.
+        failed = fcntl.fcntl(failed, fcntl.F_DUPFD_CLOEXEC, _FIRST_PASSED + 1)
         _become(program, parent, failed)
     except BaseException as error:
         os.write(failed, _reason(program, error).encode(errors="replace")[:4000])
@@ -100,24 +117,59 @@ def _become(program: Program, parent: int, failed: int) -> None:
             signal.signal(number, signal.SIG_IGN)  # forgets one that is pending: it was meant for the keeper
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    if program.output is not None:
-        os.dup2(program.output, 1)
-        os.dup2(program.output, 2)
-    for fd in program.keep:
-        os.set_inheritable(fd, True)
-    _close_all_but({*program.keep, failed})
+    _hand_over(program, failed)
     if program.nofile is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, program.nofile)
+    if program.identity is not None:
+        _change_user(program, program.identity)
+    # Only now: a change of user clears it (prctl(2)).
     _libc.prctl(_PR_SET_PDEATHSIG, int(program.death_signal), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(127)  # the keeper died between the fork and the prctl: nobody would ever end this child
     if program.cwd is not None:
         _enter(program.cwd)
+    os.execvpe(program.argv[0], list(program.argv), _environment(program))  # noqa: S606 - a list, never a shell line
+
+
+def _hand_over(program: Program, failed: int) -> None:
+    """Leave open what the child is to have, under its number, and nothing else."""
+    os.dup2(program.stdin if program.stdin is not None else os.open(os.devnull, os.O_RDWR), 0)
+    if program.output is not None:
+        os.dup2(program.output, 1)
+        os.dup2(program.output, 2)
+    open_ones = {*program.keep, failed}
+    if program.listener is not None:
+        os.dup2(program.listener, _FIRST_PASSED)
+        open_ones.add(_FIRST_PASSED)
+    for fd in open_ones - {failed}:
+        os.set_inheritable(fd, True)  # dup2 onto its own number changes nothing
+    _close_all_but(open_ones)
+
+
+def _change_user(program: Program, identity: Identity) -> None:
+    """Be somebody else for good: real, effective and saved ids, so that there is no way back."""
+    try:
+        os.setgroups(identity.groups)
+        if program.folder is not None:
+            os.chown(program.folder, identity.uid, identity.gid)
+        if program.output is not None:  # else who logs to /dev/stdout, which opens the pipe anew, would not be let in
+            os.fchown(1, identity.uid, identity.gid)
+        os.setresgid(identity.gid, identity.gid, identity.gid)
+        os.setresuid(identity.uid, identity.uid, identity.uid)
+    except PermissionError:
+        raise SpawnError(f"only root can start it as {identity}, and frontdoor does not run as root") from None
+    except OSError as error:
+        raise SpawnError(f"it cannot be started as {identity}: {error.strerror}") from None
+
+
+def _environment(program: Program) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    if program.identity is not None:
+        env.update(program.identity.env)
     env.update(program.env)
-    os.execvpe(program.argv[0], list(program.argv), env)  # noqa: S606 - an argument list, never a shell line
+    if program.listener is not None:
+        env.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="frontdoor")
+    return env
 
 
 def _enter(folder: str) -> None:

@@ -83,9 +83,15 @@ class Log:
         if format == "json":
             renderer = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
         self._writer = Writer(fd, renderer, queue)
-        self._logger: Any = structlog.wrap_logger(
+        self._renderer = renderer
+        self._logger: Any = None
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """Write what has this level or a higher one from here on."""
+        self._logger = structlog.wrap_logger(
             self._writer,
-            processors=[_stamp, renderer],
+            processors=[_stamp, self._renderer],
             wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         )
 

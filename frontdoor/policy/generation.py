@@ -26,6 +26,8 @@ class Happening(enum.StrEnum):
     SWITCHED_TO = "switch"
     REPLACED = "switch to another"
     EMPTIED = "last stream ended"
+    KEPT_WARM = "last stream ended, kept for a rollback"
+    COOLED = "keep_warm over, or room needed"
     ABANDONED = "swap aborted"
     STOPPED = "frontdoor stops"
     GONE = "processes gone"
@@ -43,7 +45,12 @@ TABLE: dict[tuple[State, Happening], State] = {
     (State.ACTIVE, Happening.REPLACED): State.DRAINING,
     (State.ACTIVE, Happening.STOPPED): State.STOPPING,
     (State.DRAINING, Happening.EMPTIED): State.STOPPING,
+    (State.DRAINING, Happening.KEPT_WARM): State.WARM,
+    (State.DRAINING, Happening.SWITCHED_TO): State.ACTIVE,
     (State.DRAINING, Happening.STOPPED): State.STOPPING,
+    (State.WARM, Happening.SWITCHED_TO): State.ACTIVE,
+    (State.WARM, Happening.COOLED): State.STOPPING,
+    (State.WARM, Happening.STOPPED): State.STOPPING,
     (State.STOPPING, Happening.GONE): State.STOPPED,
 }
 """What is not in the table cannot happen: it raises, and a test finds it."""
@@ -67,6 +74,14 @@ def _never() -> bool:
     return False
 
 
+def _always() -> bool:
+    return True
+
+
+def _nothing() -> None:
+    return None
+
+
 @dataclass(eq=False, slots=True)
 class Seat:
     """One process of a generation as streams see it: where to dial, and how many are on it."""
@@ -78,6 +93,12 @@ class Seat:
     up: bool = False
     """It may be given streams."""
     open: int = 0
+    proxy_protocol: str = "off"
+    """How its process is told the client's address, in front of the first byte: "v1", "v2"."""
+    answers: Callable[[], bool] = _always
+    """Whether somebody listens there now, where nobody would have reported that nobody does."""
+    missed: Callable[[], None] = _nothing
+    """Told when nobody listened there."""
     gone: Callable[[], bool] = _never
     """Whether its process is dead already, though nobody has reported it yet."""
 
@@ -91,6 +112,8 @@ class Generation:
     since: float
     """When it came into its state: seconds since the epoch."""
     state: State = State.STARTING
+    problem: str = ""
+    """Why it failed."""
     seats: list[Seat] = field(default_factory=list)
     open: int = 0
     """Leases that have not been released."""
@@ -104,12 +127,17 @@ class Generation:
         """The name that users see: ``v1#7``."""
         return f"{self.version}#{self.number}"
 
+    @property
+    def able(self) -> bool:
+        """At least one of its processes would take a stream at this instant."""
+        return any(seat.up and not seat.gone() and seat.answers() for seat in self.seats)
+
     def __repr__(self) -> str:
         return f"<Generation {self.id} {self.state}, {self.open} open>"
 
     def happen(self, happening: Happening, now: float) -> State:
         """Go on to the state that follows. Raises Impossible, and changes nothing."""
-        if happening is Happening.EMPTIED and self.open:
+        if happening in (Happening.EMPTIED, Happening.KEPT_WARM) and self.open:
             raise Impossible(f"{happening!r} while {self.open} streams are open on {self.id}")
         self.state = step(self.state, happening)
         self.since = now

@@ -27,6 +27,8 @@ class Reason(enum.StrEnum):
     """Frontdoor itself was stopped."""
     LOST = "lost"
     """The door process died, and the stream with it."""
+    PROXY_HEADER = "proxy_header"
+    """It came from a network of ``accept_proxy``, and began with no PROXY header, or with one that is wrong."""
 
 
 class Cells(Protocol):

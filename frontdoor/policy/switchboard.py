@@ -55,7 +55,8 @@ class Switchboard:
     def switch(self, generation: Generation, now: float) -> Generation | None:
         """New streams go to ``generation`` from here on; the one that was active before now drains.
 
-        Raises Impossible, and changes nothing, when ``generation`` is not ready or the active one is being stopped.
+        ``generation`` may be one that drains or is kept warm: it is taken back, with the streams that it still has.
+        Raises Impossible, and changes nothing, when it is not ready or the active one is being stopped.
         """
         old = self.active
         if old is not None:
@@ -64,4 +65,15 @@ class Switchboard:
         self.active = generation
         if old is not None:
             old.happen(Happening.REPLACED, now)
+        return old
+
+    def retire(self, now: float) -> Generation | None:
+        """Nothing is active from here on: the door is being taken away. The generation that was, drains now.
+
+        Raises Impossible, and changes nothing, when that one is being stopped.
+        """
+        old = self.active
+        if old is not None:
+            old.happen(Happening.REPLACED, now)
+        self.active = None
         return old

@@ -7,15 +7,18 @@ from typing import Any
 
 import trio
 
-from frontdoor.config import BackendSettings, ReadySettings
+from frontdoor.config import BackendSettings, HealthSettings, ReadySettings
 from frontdoor.keeper.link import ChildReport, Link
 from frontdoor.policy.generation import Generation, Seat
-from frontdoor.processes.output import Ring
+from frontdoor.processes.external import External
+from frontdoor.processes.member import Member, Running
+from frontdoor.processes.output import Line, Ring
 from frontdoor.processes.place import Place
-from frontdoor.processes.process import Process, cancel_after
+from frontdoor.processes.process import Process
+from frontdoor.waiting import first_of
 
-Adopted = dict[int, tuple[ChildReport, int, bool]]
-"""Process number → the process that runs already, its output, and whether it was ready."""
+Adopted = dict[int, Running]
+"""Process number → the process that runs already."""
 
 
 class Backend:
@@ -28,24 +31,39 @@ class Backend:
         checks: ReadySettings,
         *,
         door: str,
+        home: str,
         runtime_dir: str,
+        health: Callable[[], HealthSettings | None],
         link: Link,
         publish: Callable[..., Any],
-        told: Callable[[int, str], None],
+        told: Callable[[Line], None],
     ) -> None:
-        """``publish``: an event, with the generation's fields added; ``told``: each line of output, with its pid."""
+        """What stands behind the door while this generation is its active one.
+
+        ``home``: the door's folder, in which the generation's own is made. ``health`` is asked before each check.
+        ``publish``: an event, with the generation's fields added. ``told``: each line of output.
+        """
         self.generation = generation
         self.ring = Ring(told)
         self.finished = trio.Event()
         """All its processes have ended for good."""
-        self.folder = f"{runtime_dir}/g{generation.number}"
+        self.folder = f"{home}/g{generation.number}"
         note: dict[str, object] = {"door": door, "version": generation.version, "number": generation.number}
-        place = Place(door, generation.version, generation.number, runtime_dir, self.folder, note)
-        self.processes: list[Process] = []
+        self._external = settings.external
+        place = Place(door, generation.version, generation.number, runtime_dir, self.folder, note, health)
+        self.processes: list[Member] = []
         for number in range(settings.processes):
-            seat = Seat(generation, number, f"{self.folder}/{number}.sock")
+            address = f"{self.folder}/{number}.sock"
+            if settings.external:
+                address = settings.address(
+                    version=generation.version, generation=generation.number, process=number, runtime_dir=runtime_dir
+                )
+            seat = Seat(generation, number, address, proxy_protocol=settings.proxy_protocol)
             generation.seats.append(seat)
-            self.processes.append(Process(seat, settings, checks, place, link, self.ring, publish))
+            if settings.external:
+                self.processes.append(External(seat, settings.proxy_protocol, checks, place, publish))
+            else:
+                self.processes.append(Process(seat, settings, checks, place, link, self.ring, publish))
 
     def __repr__(self) -> str:
         return f"<Backend {self.generation.id} of {len(self.processes)}>"
@@ -53,16 +71,13 @@ class Backend:
     def adopt(self, running: Adopted) -> None:
         """Go on with processes that run already. The generation was ready before: a crash is no answer any more."""
         for process in self.processes:
-            process.proved.set()
-            if process.seat.process in running:
-                report, output, was_ready = running[process.seat.process]
-                process.adopt(report, output, was_ready=was_ready)
+            process.adopt(running.get(process.seat.process))
 
     async def run(self) -> None:
         """Live until stopped."""
         try:
-            # Only the owner, whom its processes run as: nobody else may speak to them behind the door's back.
-            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            if not self._external:
+                self._make_folder()
         except OSError as error:
             for process in self.processes:
                 process.give_up(f"its folder {self.folder} cannot be made: {error.strerror}")
@@ -70,9 +85,18 @@ class Backend:
             async with trio.open_nursery() as nursery:
                 for process in self.processes:
                     nursery.start_soon(process.run)
-            # Not in a ``finally``: when this process dies the backend lives on, and its sockets are in there.
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self._external:
+                # Not in a ``finally``: when this process dies the backend lives on, and its sockets are in there.
+                shutil.rmtree(self.folder, ignore_errors=True)
         self.finished.set()
+
+    def _make_folder(self) -> None:
+        home = os.path.dirname(self.folder)
+        if not os.path.isdir(home):
+            os.makedirs(home)
+            os.chmod(home, 0o711)  # noqa: S103 - whatever the umask: the users of the generations pass through
+        # Only the user that its processes run as: nobody else may speak to them behind the door's back.
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
 
     async def ready(self) -> None:
         """Wait until all processes are ready."""
@@ -81,21 +105,19 @@ class Backend:
 
     async def failed(self) -> str:
         """Wait until one of the processes has failed for good; why, in words."""
-        async with trio.open_nursery() as nursery:
-            for process in self.processes:
-                nursery.start_soon(cancel_after, process.failed, nursery.cancel_scope)
+        await first_of(*(process.failed for process in self.processes))
         return self.problem()
 
     def alive(self) -> bool:
         """Whether every process can take streams at this instant."""
         return all(process.seat.up and not process.seat.gone() for process in self.processes)
 
-    def problem(self) -> str:
-        """What is known of why it is not ready."""
+    def problem(self, unknown: str = "it did not answer") -> str:
+        """What is known of why it is not ready; ``unknown`` if that is nothing."""
         # What has failed for good comes first: that another one is not up yet is then beside the point.
         by_weight = sorted(self.processes, key=lambda process: not process.failed.is_set())
         problems = [process.reason for process in by_weight if process.reason]
-        return problems[0] if problems else "it did not answer"
+        return problems[0] if problems else unknown
 
     def stop(self, at_most: float | None = None) -> None:
         """Stop all processes; ``finished`` is set when none is left. ``at_most``: seconds before SIGKILL."""
@@ -104,8 +126,4 @@ class Backend:
 
     def on_report(self, report: ChildReport) -> bool:
         """Pass on what the keeper says. False when it is about somebody else."""
-        for process in self.processes:
-            if process.key == report.key:
-                process.on_report(report)
-                return True
-        return False
+        return any(process.on_report(report) for process in self.processes)

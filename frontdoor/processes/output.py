@@ -1,9 +1,11 @@
 """What a backend prints: always read, since a full pipe hangs whoever writes into it, and kept in a bounded ring."""
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 import trio
 
@@ -23,25 +25,40 @@ PIPE = 64 * 1024
 """Bytes that a pipe holds where nobody has changed it (pipe(7))."""
 
 
-class Ring:
-    """The last lines of a generation, each with the pid that printed it."""
+class Line(NamedTuple):
+    """One line of output."""
 
-    def __init__(self, told: Callable[[int, str], None] = lambda pid, line: None) -> None:
-        self._lines: deque[tuple[int, str]] = deque(maxlen=LINES)
+    time: float
+    """When it was read: seconds since the epoch."""
+    pid: int
+    text: str
+
+
+class Ring:
+    """The last lines of a generation."""
+
+    def __init__(self, told: Callable[[Line], None] = lambda line: None) -> None:
+        self._lines: deque[Line] = deque(maxlen=LINES)
         self._told = told
         """Called with each line as it comes."""
 
     def __len__(self) -> int:
         return len(self._lines)
 
-    def add(self, pid: int, line: str) -> None:
+    @property
+    def lines(self) -> list[Line]:
+        """All that is kept, the oldest first."""
+        return list(self._lines)
+
+    def add(self, pid: int, text: str) -> None:
         """Keep one line."""
-        self._lines.append((pid, line))
-        self._told(pid, line)
+        line = Line(time.time(), pid, text)
+        self._lines.append(line)
+        self._told(line)
 
     def last(self, count: int) -> list[str]:
-        """The last lines, the oldest first."""
-        return [line for _, line in list(self._lines)[max(0, len(self._lines) - count) :]]
+        """The text of the last lines, the oldest first."""
+        return [line.text for line in self.lines[max(0, len(self._lines) - count) :]]
 
 
 class Reader:

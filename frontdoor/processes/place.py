@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from frontdoor.config import HealthSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -16,6 +18,8 @@ class Place:
     """Of its generation's sockets."""
     note: dict[str, object]
     """Kept by the keeper with the process."""
+    health: Callable[[], HealthSettings | None]
+    """The settings of the health check as they are now; None: there is none."""
 
 
 Say = Callable[..., object]

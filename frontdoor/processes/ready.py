@@ -5,14 +5,17 @@ Each raises NotReady, with what it saw in words, as long as it is not.
 
 import os
 import socket
+import stat
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import h11
 import trio
 
-from frontdoor.config import ReadySettings
-from frontdoor.sockets import dial
+from frontdoor import proxy_header
+from frontdoor.config import ReadyCheck, ReadySettings
+from frontdoor.sockets import NO_ROOM, dial
 
 MOST_BODY = 1 << 20
 """Bytes of a health page that are read; a page that is longer has said what it has to say."""
@@ -22,7 +25,19 @@ class NotReady(Exception):  # noqa: N818 - an answer, not an error
     """The process is not ready yet; the text says what was seen."""
 
 
+class CannotAsk(NotReady):
+    """Nothing was seen: frontdoor itself could not ask."""
+
+
 Check = Callable[[], Awaitable[None]]
+
+
+def over_socket(check: ReadyCheck, path: str, proxy_protocol: str) -> Check:
+    """The check that is made over the process' socket: that of "http", or else that it can be dialled."""
+    if check.kind != "http":
+        return partial(connect, path)
+    greeting = b"" if proxy_protocol == "off" else proxy_header.local(proxy_protocol)
+    return partial(http, path, check.path, greeting)
 
 
 async def connect(path: str) -> None:
@@ -30,13 +45,13 @@ async def connect(path: str) -> None:
     os.close(await _dial(path))
 
 
-async def http(path: str, target: str) -> None:
-    """``GET target`` is answered with 2xx."""
+async def http(path: str, target: str, greeting: bytes = b"") -> None:
+    """``GET target`` is answered with 2xx. ``greeting`` goes in front of it: a PROXY header, where one is expected."""
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=await _dial(path))))
     async with stream:
         connection = h11.Connection(h11.CLIENT)
         try:
-            status = await _ask(stream, connection, target)
+            status = await _get(stream, connection, target, greeting)
         except h11.RemoteProtocolError as error:
             raise NotReady(f"GET {target} was answered with something that is not HTTP ({error})") from None
         except trio.BrokenResourceError:
@@ -45,11 +60,11 @@ async def http(path: str, target: str) -> None:
         raise NotReady(f"GET {target} was answered with {status}")
 
 
-async def _ask(stream: trio.SocketStream, connection: h11.Connection, target: str) -> int:
+async def _get(stream: trio.SocketStream, connection: h11.Connection, target: str, greeting: bytes) -> int:
     head = [("Host", "frontdoor"), ("User-Agent", "frontdoor"), ("Accept", "*/*"), ("Connection", "close")]
     request = h11.Request(method="GET", target=target, headers=head)
     data = connection.send(request) + connection.send(h11.EndOfMessage())
-    await stream.send_all(data)
+    await stream.send_all(greeting + data)
     status, seen = 0, 0
     while True:
         event = connection.next_event()
@@ -76,10 +91,13 @@ async def _dial(path: str) -> int:
             fd = dial(path)
         except FileNotFoundError:
             raise NotReady(f"it has not made its socket yet ({path})") from None
-        except ConnectionRefusedError:
-            raise NotReady(f"nobody listens on its socket ({path})") from None
+        except ConnectionRefusedError:  # which is said of everything that is not a socket, too
+            if _is_socket(path):
+                raise NotReady(f"nobody listens on its socket ({path})") from None
+            raise NotReady(f"what is there is not a socket ({path})") from None
         except OSError as error:
-            raise NotReady(f"its socket cannot be reached: {error.strerror} ({path})") from None
+            unseen = CannotAsk if error.errno in NO_ROOM else NotReady
+            raise unseen(f"its socket cannot be reached: {error.strerror} ({path})") from None
         if fd is not None:
             return fd
         await trio.sleep(0.02)  # its backlog is full: the check's own timeout ends this
@@ -93,6 +111,7 @@ class Notify:
         _unlink(path)
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._sock.bind(path)
+        _open_to_all(path)
         self._said = trio.Event()
 
     async def run(self) -> None:
@@ -116,21 +135,50 @@ class Notify:
         await self._said.wait()
 
 
+async def ask(check: Check, seconds: float, missing: str = "") -> None:
+    """Make the check once. Raises NotReady, too when it takes longer than ``seconds``."""
+    try:
+        with trio.fail_after(seconds):
+            await check()
+    except trio.TooSlowError:
+        raise NotReady(missing or f"no answer within {seconds:g} s") from None
+
+
 async def prove(check: Check, settings: ReadySettings, good: Callable[[], bool], bad: Callable[[str], None]) -> None:
     """Ask until ``good`` says that it was asked often enough. Ends only then: the deadline is the caller's."""
-    missing = "it has not said READY=1" if settings.check.kind == "notify" else "no answer"
+    missing = "it has not said READY=1" if settings.check.kind == "notify" else ""
     while True:
         try:
-            with trio.fail_after(settings.timeout):
-                await check()
+            await ask(check, settings.timeout, missing)
         except NotReady as problem:
             bad(str(problem))
-        except trio.TooSlowError:
-            bad(f"{missing} within {settings.timeout:g} s")
         else:
             if good():
                 return
         await trio.sleep(settings.interval)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return True  # it went away just now: nothing is known of what it was
+
+
+def _open_to_all(path: str) -> None:
+    """Let any user write to a socket of ours; who may come near it is the folder's affair.
+
+    The folder may belong to the process' user, who could have put a link there in the meantime: what is opened is
+    looked at before its rights are changed, and only that.
+    """
+    with suppress(OSError):
+        fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.fstat(fd)
+            if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1:
+                os.chmod(f"/proc/self/fd/{fd}", 0o666)  # noqa: S103 - that is the point
+        finally:
+            os.close(fd)
 
 
 def _unlink(path: str) -> None:

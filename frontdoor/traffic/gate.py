@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from frontdoor.policy.ledger import Ledger
 from frontdoor.policy.switchboard import Switchboard
@@ -36,5 +37,20 @@ class Gate:
     """It accepts. Closed, clients wait in the backlog, and nobody is refused."""
     full: bool = False
     """It has stopped accepting because of a limit, and tries again when somebody leaves."""
+    trusted: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Clients from these networks must begin with a PROXY header, and it is believed. May be replaced at any time."""
     limit_reached: Callable[[str], None] = field(default=_nobody)
     """Told the name of the limit when it is reached; once for an episode."""
+    header_refused: Callable[[object, str], None] = field(default=lambda address, why: None)
+    """Told who began with no PROXY header, or with a wrong one, and what was wrong."""
+
+    def trusts(self, address: object) -> bool:
+        """Whether a client, by its address as accept(2) gave it, is in one of the trusted networks.
+
+        An IPv4 client of an IPv6 socket is in IPv4 networks too. One of a Unix socket is in none.
+        """
+        if not isinstance(address, tuple):
+            return False
+        host = ip_address(address[0])
+        mapped = host.ipv4_mapped if host.version == 6 else None
+        return any(host in network or (mapped is not None and mapped in network) for network in self.trusted)

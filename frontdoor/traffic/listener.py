@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,12 +21,17 @@ import trio
 
 from frontdoor.policy.generation import Seat
 from frontdoor.policy.ledger import Reason
+from frontdoor.proxy_header import encode
 from frontdoor.sockets import NO_ROOM, dial
 from frontdoor.traffic.gate import Gate
+from frontdoor.traffic.greeting import Greeting
 from frontdoor.traffic.relay import Relay
 
 ACCEPTS = 64
 """Clients accepted in one go: a flood of new ones must not hold up the bytes of those that are here."""
+
+SHARES = 4
+"""One in so many of a door's even part of the descriptors is kept for it, whatever the other doors do."""
 
 EPISODE = 10.0
 """Seconds in which nobody had to wait: when a limit is reached after them, it is said again. Else a door that works at
@@ -44,20 +50,45 @@ class _Dial(enum.Enum):
     NOBODY = enum.auto()
 
 
+def _introduce(version: str, backend_fd: int, client_fd: int, address: object, destination: object) -> None:
+    """Tell a backend that was dialled just now who its client is.
+
+    It fits at once: a fresh Unix socket takes some 2 KiB in one piece even where its buffer is the smallest that there
+    can be (socket(7), unix(7)). Raises OSError, and closes the backend's socket, when the backend has gone meanwhile.
+    """
+    try:
+        if destination is None:
+            client = socket.socket(fileno=client_fd)
+            try:
+                destination = client.getsockname()
+            finally:
+                client.detach()
+        os.write(backend_fd, encode(version, address, destination))
+    except OSError:
+        os.close(backend_fd)
+        raise
+
+
 @dataclass(slots=True)
 class _Waiting:
     """A client that was accepted and has no backend yet."""
 
     fd: int
     address: object
+    destination: object
+    """Where it had connected to, if a PROXY header said so; None: to the socket that it is on."""
     since: float
 
 
 class Listener:
     """The doors' listening sockets, served by the relay's loop."""
 
-    def __init__(self, relay: Relay, nursery: trio.Nursery) -> None:
+    def __init__(self, relay: Relay, nursery: trio.Nursery, room: int = sys.maxsize) -> None:
+        """``room``: how many streams there are descriptors for, at all gates together."""
         self._relay = relay
+        self._room = room
+        self._gates: set[Gate] = set()
+        """Those that were opened, and were not finished."""
         self._nursery = nursery
         """Of the queues' tasks."""
         self._queues: dict[Gate, deque[_Waiting]] = {}
@@ -67,16 +98,18 @@ class Listener:
         self._short: set[Gate] = set()
         """Gates where somebody waits because there was no descriptor for his backend. He goes first: if others were let
         in, each descriptor that comes free would become one more client without a backend."""
+        self._greeting = Greeting(relay, nursery, self._seat)
 
     def open(self, gate: Gate) -> None:
         """Accept at this gate. Harmless when it does already."""
         if gate.open:
             return
+        self._gates.add(gate)
         gate.open, gate.full = True, False
         self._watch(gate)
 
     def close(self, gate: Gate) -> None:
-        """Stop accepting: clients wait in the backlog."""
+        """Stop accepting: clients wait in the backlog. Who was accepted before gets his backend all the same."""
         gate.open = False
         self._unwatch(gate)
 
@@ -90,9 +123,27 @@ class Listener:
             while self._accept(gate, listening) == ACCEPTS:
                 pass
         self.close(gate)
+        self._gates.discard(gate)
+
+    def relisten(self, gate: Gate, listeners: Sequence[socket.socket]) -> None:
+        """These are the gate's listening sockets from here on. One that is left out is not accepted on any more.
+
+        Who is in its backlog is let in first, past ``limits.connections`` too: the kernel has told him that he is.
+        """
+        limits = gate.limits
+        gate.limits = replace(limits, connections=sys.maxsize)
+        for gone in [listening for listening in gate.listeners if listening not in listeners]:
+            while self._accept(gate, gone) == ACCEPTS:
+                pass
+        gate.limits = limits
+        self._unwatch(gate)
+        gate.listeners = listeners
+        if gate.open and not gate.full:
+            self._watch(gate)
 
     def dismiss(self, gate: Gate) -> None:
-        """Turn away who still waits for a backend: there will be none."""
+        """Turn away who still waits for a backend, or owes his PROXY header: there will be none."""
+        self._greeting.dismiss(gate)
         queue = self._queues.get(gate, deque())
         while queue:
             self._turn_away(gate, queue.popleft(), Reason.SHUTDOWN)
@@ -111,7 +162,7 @@ class Listener:
             if gate.ledger.open >= gate.limits.connections:
                 self._pause(gate, "limits.connections")
                 return count
-            if self._short:
+            if self._short or self._is_crowded(gate):
                 self._pause(gate, "open files")
                 return count
             try:
@@ -125,20 +176,34 @@ class Listener:
                 continue  # the client had gone before it was accepted: accept(2) passes its error on
             gate.ledger.accept()
             client.setblocking(False)
-            self._seat(gate, client.detach(), address)
+            if gate.trusted and gate.trusts(address):
+                self._greeting.expect(gate, client, address)
+            else:
+                self._seat(gate, client.detach(), address)
         return ACCEPTS
 
-    def _seat(self, gate: Gate, client_fd: int, address: object) -> None:
+    def _is_crowded(self, gate: Gate) -> bool:
+        """Whether the descriptors that are there for all doors are used up, as far as this one may use them.
+
+        Each other door has a share that is kept for it: clients of one door must not keep out all others.
+        """
+        if len(self._gates) < 2:
+            return False  # then the gate's own limit is all there is
+        share = self._room // (SHARES * len(self._gates))
+        taken = sum(max(other.ledger.open, share) for other in self._gates if other is not gate)
+        return gate.ledger.open + taken >= self._room
+
+    def _seat(self, gate: Gate, client_fd: int, address: object, destination: object = None) -> None:
         """Give an accepted client a backend; if there is none, or if others wait already, he waits in the queue."""
         queue = self._queues.get(gate)
         if queue is None:
-            if self._try(gate, client_fd, address) is _Dial.JOINED:
+            if self._try(gate, client_fd, address, destination) is _Dial.JOINED:
                 return
             queue = self._queues[gate] = deque()
             self._nursery.start_soon(self._serve, gate, queue)
-        queue.append(_Waiting(client_fd, address, time.monotonic()))
+        queue.append(_Waiting(client_fd, address, destination, time.monotonic()))
 
-    def _try(self, gate: Gate, client_fd: int, address: object) -> _Dial:
+    def _try(self, gate: Gate, client_fd: int, address: object, destination: object) -> _Dial:
         """Lease, dial, join. The lease is on whatever is active at this instant.
 
         A process that does not take the client, because it hangs with a full backlog or has just died, must not keep
@@ -150,13 +215,18 @@ class Listener:
             try:
                 backend_fd = dial(seat.address)
                 if backend_fd is not None:
+                    if seat.proxy_protocol != "off":
+                        _introduce(seat.proxy_protocol, backend_fd, client_fd, address, destination)
                     self._relay.join(gate, seat, address, client_fd, backend_fd)
+                    self._short.discard(gate)
                     return _Dial.JOINED
                 outcome = _Dial.FULL
             except OSError as error:
                 # Nobody listens there, or there is no descriptor to be had: what a waiting client waits for.
                 if error.errno in NO_ROOM:
                     self._short.add(gate)
+                else:
+                    seat.missed()
             gate.switchboard.forgo(seat)
             tried = (*tried, seat)
         return outcome
@@ -184,7 +254,7 @@ class Listener:
         self._short.discard(gate)  # perhaps it is something else by now that they wait for
         before = len(queue)
         for _ in range(min(before, ACCEPTS)):
-            outcome = self._try(gate, queue[0].fd, queue[0].address)
+            outcome = self._try(gate, queue[0].fd, queue[0].address, queue[0].destination)
             if outcome is not _Dial.JOINED:
                 break
             queue.popleft()

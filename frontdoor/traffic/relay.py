@@ -68,6 +68,8 @@ class Relay:
         self._epoll = self._plumbing.epoll
         self.when_room = self._plumbing.when_room
         self.replenish = self._plumbing.replenish
+        self.close_later = self._plumbing.close_later
+        self.close_now = self._plumbing.close_now
         self._now = time.monotonic()
 
     def __repr__(self) -> str:

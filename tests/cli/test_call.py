@@ -45,6 +45,9 @@ async def test_the_first_place_that_answers(shell: Shell) -> None:
         shell.write_config("this is no TOML")
         assert await who(**xdg) == 1
         assert await who("--config", "config.toml", **xdg) == 2
+        os.unlink(shell.socket)
+        async with control_socket(FakeDoor(pid=4), shell.socket):
+            assert await who(**xdg) == 4, "a mistake in the file does not hide the frontdoor that it was started from"
 
 
 async def test_a_socket_that_is_stale_or_no_socket_or_too_long(shell: Shell) -> None:

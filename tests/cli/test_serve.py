@@ -22,6 +22,17 @@ def test_serve_becomes_the_keeper(shell: Shell, monkeypatch: pytest.MonkeyPatch)
     assert became == [(sys.executable, [sys.executable, "-P", "-m", "frontdoor.keeper", config])]
 
 
+def test_serve_logs_json_on_request(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[str | None] = []
+    monkeypatch.setattr(os, "execv", lambda *arguments: became.append(os.environ.get("FRONTDOOR_LOG_FORMAT")))
+    monkeypatch.setenv("FRONTDOOR_LOG_FORMAT", "console")
+    monkeypatch.chdir(shell.folder)
+    shell.write_config()
+    assert main(["serve", "config.toml"]) == 0
+    assert main(["serve", "config.toml", "--json"]) == 0
+    assert became == ["console", "json"]
+
+
 def test_another_users_socket(shell: Shell) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{shell.folder}/s")

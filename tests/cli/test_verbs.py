@@ -9,26 +9,27 @@ import subprocess
 import trio
 
 from cli.shell import Shell
-from control.fakedoor import FakeDoor, control_socket, until
+from control.fakedoor import FakeDoor, control_socket, door_process, open_listener, until
 
 
 async def test_status_as_text(shell: Shell, door: FakeDoor) -> None:
     result = await shell.run("status")
     assert (result.exit_code, result.err) == (0, "")
     lines = result.out.splitlines()
-    assert lines[:5] == [
+    assert lines[:6] == [
         "frontdoor 0.1.0, pid 4711, up 12 s",
         "",
         "door main on 127.0.0.1:8080: v2#2 is active",
+        "  previous: v1#1 (still runs: a rollback is instant)",
         "  streams: 120 accepted, 9 open; ended: 80 client_closed, 30 backend_closed, 1 drain_closed",
         "  GENERATION  STATE     SINCE"
-        + lines[4].removeprefix("  GENERATION  STATE     SINCE").split("OPEN")[0]
+        + lines[5].removeprefix("  GENERATION  STATE     SINCE").split("OPEN")[0]
         + "OPEN  TOTAL      UP      DOWN  OLDEST CLIENT          PROCESSES",
     ]
-    assert lines[5].split()[:2] == ["v2#2", "active"]
-    assert lines[5].endswith("4720 up")
-    assert "127.0.0.1:50000 (1 h)" in lines[6]
-    assert lines[6].endswith("4719 up (2 restarts)")
+    assert lines[6].split()[:2] == ["v2#2", "active"]
+    assert lines[6].endswith("4720 up")
+    assert "127.0.0.1:50000 (1 h)" in lines[7]
+    assert lines[7].endswith("4719 up (2 restarts)")
 
 
 async def test_status_says_what_is_under_way(shell: Shell, door: FakeDoor) -> None:
@@ -135,6 +136,22 @@ async def test_events_are_json_lines_for_scripts(shell: Shell, door: FakeDoor) -
     assert (result.exit_code, result.json_lines) == (130, [first, last])
 
 
+async def test_events_are_followed_over_the_death_of_a_door_process(shell: Shell) -> None:
+    shell.write_config()
+    with open_listener(shell.socket) as listener:
+        first, second = FakeDoor(), FakeDoor()
+        async with door_process(first, listener):
+            first.bus.publish("door.started", door="main")
+            command = await shell.start("events", "-f")
+            await command.out_until("door.started")
+        second.bus.publish("door.restored", door="main")
+        async with door_process(second, listener):
+            await command.out_until("door.restored")
+    result = await command.end()
+    assert (result.exit_code, [line["event"] for line in result.json_lines]) == (0, ["door.started", "door.restored"])
+    assert result.err.endswith("frontdoor has stopped\n")
+
+
 async def test_events_are_sentences_on_a_terminal(shell: Shell, door: FakeDoor) -> None:
     door.bus.publish("swap.switched", door="main", **{"from": "v1#1", "to": "v2#2", "streams": 132})
     ours, theirs = pty.openpty()
@@ -168,6 +185,20 @@ async def test_drain(shell: Shell, door: FakeDoor) -> None:
     result = await shell.run("drain", "v2", "--now")
     assert (result.exit_code, "only a draining generation" in result.err) == (1, True)
     assert [call[2:] for call in door.calls] == [("v1", 0.0), ("v1#1", 600.0), ("v2", 0.0)]
+
+
+async def test_pause_and_resume(shell: Shell, door: FakeDoor) -> None:
+    result = await shell.run("pause")
+    assert (result.exit_code, result.out) == (0, "main is paused: clients wait in the backlog\n")
+    result = await shell.run("resume", "--door", "main", "--json")
+    assert (result.json["result"], result.json["exit_code"]) == ("resumed", 0)
+    assert door.calls == [("pause", "main"), ("resume", "main")]
+
+
+async def test_what_is_of_all_doors_takes_none(shell: Shell, door: FakeDoor) -> None:
+    for verb in ("stop", "reload"):
+        assert (await shell.run(verb, "--door", "main")).exit_code == 2
+    assert door.calls == []
 
 
 async def test_stop_waits_until_the_process_is_gone(shell: Shell) -> None:

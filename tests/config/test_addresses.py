@@ -91,3 +91,10 @@ def test_a_runtime_dir_leaves_room_for_the_longest_backend_socket() -> None:
         f"the socket path {fits}y/g999999/99.sock has 108 bytes, and the limit is 107; "
         f"set a shorter [frontdoor] runtime_dir"
     )
+
+
+def test_a_door_with_a_folder_of_its_own_has_less_room() -> None:
+    fits = "/" + "x" * (107 - len("//api/g999999/99.sock"))
+    check_runtime_dir(fits, "api")
+    with pytest.raises(ValueError, match="or choose a shorter name than apis for that door"):
+        check_runtime_dir(fits, "apis")

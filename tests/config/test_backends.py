@@ -82,6 +82,23 @@ def test_a_folder_is_taken_from_the_configs(cwd: str, folder: str) -> None:
     assert launch(inherited).cwd == folder
 
 
+def test_who_it_runs_as_and_what_it_is_told_of_clients_is_inherited() -> None:
+    text = """
+    [backends."*"]
+    command = ["app"]
+    user = "www"
+    group = "web"
+    listen_fd = true
+    proxy_protocol = "v2"
+    [backends.v2]
+    user = ""
+    proxy_protocol = "v1"
+    """
+    v1, v2 = backend(text, "v1"), backend(text, "v2")
+    assert (v1.user, v1.group, v1.listen_fd, v1.proxy_protocol) == ("www", "web", True, "v2")
+    assert (v2.user, v2.group, v2.listen_fd, v2.proxy_protocol) == ("", "web", True, "v1")
+
+
 BAD = {
     "command = []": "4: backends.v1.command: names no program: the first string is the program to run",
     "command = ['']": "4: backends.v1.command: names no program: the first string is the program to run",
@@ -105,6 +122,27 @@ BAD = {
     ),
     "command = ['a']\nlisten_fd = 'false'": (
         "5: backends.v1.listen_fd: must be true or false, not a string: write false, without quotes"
+    ),
+    "command = ['a']\nproxy_protocol = 'on'": ('5: backends.v1.proxy_protocol: must be "off", "v1" or "v2", not "on"'),
+    "command = ['a']\nuser = 33": '5: backends.v1.user: must be a string, not a whole number: write "33"',
+    "socket = 5": '4: backends.v1.socket: must be a string, not a whole number: write "5"',
+    "socket = '{sokcet}'": (
+        '4: backends.v1.socket: "{sokcet}": unknown placeholder {sokcet}; known are {version}, {generation}, '
+        '{python}, {runtime_dir}, {process} (write "{{" for a "{")'
+    ),
+    "socket = '{socket}'": (
+        '4: backends.v1.socket: "{socket}": unknown placeholder {socket}; known are {version}, {generation}, '
+        '{python}, {runtime_dir}, {process} (write "{{" for a "{")'
+    ),
+    "socket = '@app'": (
+        '4: backends.v1.socket: "@app": abstract sockets are not offered; write a path ("./@app" for a file)'
+    ),
+    "socket = 'unix:run/app.sock'": (
+        '4: backends.v1.socket: "unix:run/app.sock": write the path alone, "run/app.sock"'
+    ),
+    "socket = 'localhost:80'": (
+        '4: backends.v1.socket: "localhost:80" is an address of TCP, and backends listen on Unix sockets: '
+        'write the path of one ("./localhost:80" for a file of that name)'
     ),
     "": (
         '3: backends.v1: has no command, and there is none in [backends."*"] to inherit: '

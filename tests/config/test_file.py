@@ -54,15 +54,22 @@ def test_the_contracts_sample_is_valid_and_means_what_it_says() -> None:
     assert (limits.connections, limits.connect_timeout, limits.hold_timeout) == (0, 5, 10)
     assert (limits.idle_timeout, limits.half_close_timeout) == (math.inf, 60)
 
+    health, swap, hooks = door.health, door.swap, door.hooks
+    assert health is not None, "with [health] in it, health is on"
+    assert (health.interval, health.failures) == (5, 3)
+    assert (swap.bake, swap.keep_warm, swap.max_generations) == (0, 900, 5)
+    assert (hooks.before_swap, hooks.timeout, door.accept_proxy) == ((), 30, ())
+    assert (backend.listen_fd, backend.proxy_protocol, backend.external) == (False, "off", False)
+
     process = settings.frontdoor
     assert (process.runtime_dir, process.runtime_dir_shown) == ("/srv/app/run", "run")
     assert (process.state_dir, process.log_format, process.log_level) == ("/srv/app/run", "auto", "info")
 
 
-def test_three_keys_are_a_config_and_the_rest_is_as_in_the_sample() -> None:
+def test_three_keys_are_a_config_and_the_rest_but_health_is_as_in_the_sample() -> None:
     small, sample = parse(MINIMAL, "/srv/config.toml"), parse(SAMPLE, "/srv/config.toml")
     assert small.frontdoor == sample.frontdoor
-    for name in ("ready", "health", "drain", "swap", "limits", "hooks", "protocol", "accept_proxy"):
+    for name in ("ready", "drain", "swap", "limits", "hooks", "protocol", "accept_proxy"):
         assert getattr(small.doors["main"], name) == getattr(sample.doors["main"], name)
 
 
@@ -155,6 +162,80 @@ state_dir = "a\\u0000b"
     ]
 
 
+def test_the_problems_of_every_door_are_told_at_once_and_with_their_lines() -> None:
+    problems = refusal(
+        """\
+listen = ["127.0.0.1:80"]
+active = "v1"
+[backends.v1]
+command = ["app"]
+[frontdoor]
+runtim_dir = "x"
+[doors.api]
+listen = ["127.0.0.1:81", "127.0.0.1:80"]
+active = "v2"
+protocol = "http"
+[doors.api.backends.v1]
+command = ["app", "{versoin}"]
+comand = ["app"]
+env.FRONTDOOR_SOCKET = "x"
+[doors.api.backends.v3]
+[doors.api.backends.1.2]
+command = ["app"]
+[doors.api.drain]
+timeot = "1h"
+close_over = "2h"
+[doors.api.swap]
+bake = "1s"
+[doors.web]
+listen = ["127.0.0.1:82"]
+runtime_dir = "run"
+timeout = "5s"
+frontdoor.user = "www"
+swpa.bake = "1s"
+[doors.web.helth]
+"""
+    )
+    assert problems.splitlines() == [
+        "config.toml:6: frontdoor.runtim_dir: unknown key; the nearest known one is frontdoor.runtime_dir",
+        'config.toml:8: doors.api.listen: "127.0.0.1:80" is where the door main listens; choose another address',
+        (
+            'config.toml:9: doors.api.active: there is no version "v2": the config knows v1, v3, 1; the nearest is v3; '
+            'add [doors.api.backends."v2"], or [doors.api.backends."*"] for any version'
+        ),
+        'config.toml:10: doors.api.protocol: is not built yet; leave it at its default ("tcp")',
+        (
+            'config.toml:12: doors.api.backends.v1.command: "{versoin}": unknown placeholder {versoin}; '
+            'the nearest known one is {version} (write "{{" for a "{")'
+        ),
+        (
+            "config.toml:13: doors.api.backends.v1.comand: unknown key; "
+            "the nearest known one is doors.api.backends.v1.command"
+        ),
+        (
+            "config.toml:14: doors.api.backends.v1.env.FRONTDOOR_SOCKET: "
+            "frontdoor sets this variable itself; take it out"
+        ),
+        (
+            'config.toml:15: doors.api.backends.v3: has no command, and there is none in [doors.api.backends."*"] '
+            'to inherit: write command = ["{python}", "app.py"]'
+        ),
+        (
+            "config.toml:16: doors.api.backends.1.2: unknown key; if 1.2 is a version, its name needs quotes "
+            'because of the dot: write [doors.api.backends."1.2"]'
+        ),
+        "config.toml:19: doors.api.drain.timeot: unknown key; the nearest known one is doors.api.drain.timeout",
+        'config.toml:22: doors.api.swap.bake: is not built yet; leave it at its default ("0s")',
+        'config.toml:23: doors.web.active: is missing; write active = "v1" to serve the version v1',
+        'config.toml:23: doors.web.backends: is missing; write [doors.web.backends."*"] with a command below it',
+        "config.toml:25: doors.web.runtime_dir: unknown key; the nearest known one is frontdoor.runtime_dir",
+        "config.toml:26: doors.web.timeout: unknown key; the nearest known one is doors.web.ready.timeout",
+        "config.toml:27: doors.web.frontdoor: unknown key; the nearest known one is frontdoor",
+        "config.toml:28: doors.web.swpa: unknown key; the nearest known one is doors.web.swap",
+        "config.toml:29: doors.web.helth: unknown key; the nearest known one is doors.web.health",
+    ]
+
+
 def test_a_problem_is_also_there_in_parts() -> None:
     with pytest.raises(ConfigError) as refused:
         parse(f"{MINIMAL}dran.timeout = '1h'\n", "/srv/config.toml")
@@ -185,9 +266,12 @@ def test_any_text_is_a_config_or_a_readable_error(text: str) -> None:
     settled(text)
 
 
+SEVERAL = f"{SAMPLE}\n[doors.api]\nlisten = ['127.0.0.1:81']\nactive = 'v1'\nbackends.v1.socket = '/run/app.sock'\n"
+
+
 @given(st.data())
 def test_the_sample_with_any_line_damaged_is_a_config_or_a_readable_error(data: st.DataObject) -> None:
-    lines = SAMPLE.splitlines()
+    lines = SEVERAL.splitlines()
     number = data.draw(st.integers(0, len(lines) - 1))
     value = data.draw(
         st.sampled_from(

@@ -38,6 +38,13 @@ name = "a"
 name = "b"
 [door.ready]
 check = "connect"
+[doors.api.backends."*"]
+command = ["a"]
+[doors.api]
+listen = ["a:1",
+  "b:2"]
+[doors]
+web = { active = "v1", drain.timeout = "1h" }
 '''
 
 
@@ -61,9 +68,15 @@ check = "connect"
         (("door", 0, "name"), 22),
         (("door", 1), 23),
         (("door", 1, "ready", "check"), 26),
+        (("doors", "api", "backends", "*", "command"), 28),
+        (("doors", "api"), 29),
+        (("doors", "api", "listen", 1), 31),
+        (("doors", "web", "drain", "timeout"), 33),
         # what is not there: the nearest parent
         (("drain", "close_over"), 18),
         (("listen", 7), 2),
+        (("doors", "api", "active"), 29),
+        (("doors", "web", "listen"), 33),
         (("nothing",), None),
         ((), None),
     ],

@@ -1,10 +1,14 @@
+import json
 import math
 from dataclasses import FrozenInstanceError
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from frontdoor.config import ConfigError, ReadyCheck, Settings, UnknownVersion, parse
+from frontdoor.config import ConfigError, ReadyCheck, ReadySettings, Settings, UnknownVersion, parse
+from frontdoor.config.units import LONGEST, parse_duration
 
 # Three lines, so that what a test adds begins on line 4.
 HEAD = 'listen = ["127.0.0.1:8080"]\nactive = "v1"\nbackends."*".command = ["app"]\n'
@@ -35,13 +39,27 @@ BAD = {
     "[swap]\nqqqq = 1": "5: swap.qqqq: unknown key; known here are bake, keep_warm, max_generations",
     "[door.web]\nlisten = []": "4: door: unknown key; the nearest known one is doors",
     "[backends.v1.ready]\nx = 1": "4: backends.v1.ready: unknown key; the nearest known one is ready",
+    "health = true": "4: health: must be a table, not true or false: write [health], and its keys below it",
+    "[health]\nintervall = '5s'": "5: health.intervall: unknown key; the nearest known one is health.interval",
+    "[health]\ninterval = 'never'": '5: health.interval: cannot be "never"',
+    "[health]\nfailures = 0": "5: health.failures: must be 1 or more, not 0",
+    "failures = 2": "4: failures: unknown key; the nearest known one is health.failures",
+    "[swap]\nmax_generations = 1": "5: swap.max_generations: must be 2 or more, not 1",
+    "[hooks]\nready = 'mail me'": (
+        '5: hooks.ready: a command is an array of strings, never a shell line: write ["mail", "me"]'
+    ),
+    "[hooks]\nready = ['', 'x']": "5: hooks.ready: names no program: the first string is the program to run",
+    "[hooks]\nfailed = ['a', 5]": '5: hooks.failed: item 2 must be a string, not a whole number: write "5"',
+    "[hooks]\ntimeout = '0s'": '5: hooks.timeout: must be longer than 0; write "never" for no limit',
+    "accept_proxy = '10.0.0.0/8'": '4: accept_proxy: must be an array, not a string: write ["10.0.0.0/8"]',
+    "accept_proxy = ['10.0.0.1', '10.0.0.1/32']": '4: accept_proxy: "10.0.0.1/32" is there twice',
     "drain = 5": "4: drain: must be a table, not a whole number: write [drain], and its keys below it",
     "frontdoor = 'x'": "4: frontdoor: must be a table, not a string: write [frontdoor], and its keys below it",
     "[drain]\ntimeout = '1h'\nclose_over = '2h'": (
-        "6: drain.close_over: 2h is longer than drain.timeout (1h), of which it is a part"
+        "6: drain.close_over: 2h is longer than the drain's timeout (1h), of which it is a part"
     ),
     "[drain]\nclose_over = '90m'": (
-        "5: drain.close_over: 90m is longer than drain.timeout (1h), of which it is a part"
+        "5: drain.close_over: 90m is longer than the drain's timeout (1h), of which it is a part"
     ),
     "[drain]\ntimeout = 'never'\nclose_over = 'never'": '6: drain.close_over: cannot be "never"',
     "[ready]\ninterval = 'never'": '5: ready.interval: cannot be "never"',
@@ -117,6 +135,47 @@ def test_the_three_checks_are_told_apart() -> None:
     assert [str(check) for check in checks] == ["connect", "notify", "http:/healthz?full=1"]
 
 
+longer_than_0 = st.integers(1, int(LONGEST * 1000)).map(lambda count: parse_duration(f"{count}ms"))
+or_never = longer_than_0 | st.just(math.inf)
+ready_tables = st.builds(
+    ReadySettings.model_construct,
+    check=st.sampled_from([ReadyCheck("connect"), ReadyCheck("notify"), ReadyCheck("http", '/a?b="c"')]),
+    interval=longer_than_0,
+    timeout=or_never,
+    successes=st.integers(1, 1000),
+    deadline=or_never,
+)
+
+
+@given(ready_tables)
+def test_checks_come_back_from_their_table_as_they_were(ready: ReadySettings) -> None:
+    table = json.loads(json.dumps(ready.as_table()))
+    assert table.keys() == ReadySettings.model_fields.keys()
+    assert ReadySettings.model_validate(table) == ready
+
+
+def test_health_is_off_until_there_is_a_table_and_an_empty_one_will_do() -> None:
+    assert settings().doors["main"].health is None
+    health = settings("[health]").doors["main"].health
+    assert health is not None
+    assert (health.interval, health.failures) == (5, 3)
+
+
+def test_warm_generations_are_kept_as_long_as_it_says() -> None:
+    swap = settings("[swap]\nkeep_warm = 'never'\nmax_generations = 2").doors["main"].swap
+    assert (swap.keep_warm, swap.max_generations) == (math.inf, 2)
+
+
+def test_hooks_are_taken_as_they_are() -> None:
+    hooks = settings("[hooks]\nbefore_swap = ['hooks/check', '{version}', '$X']\ntimeout = '5s'").doors["main"].hooks
+    assert (hooks.before_swap, hooks.ready, hooks.timeout) == (("hooks/check", "{version}", "$X"), (), 5)
+
+
+def test_networks_have_one_form() -> None:
+    door = settings("accept_proxy = ['10.0.0.0/8', '10.1.2.3', '2001:DB8::/32', '::1']").doors["main"]
+    assert door.accept_proxy == ("10.0.0.0/8", "10.1.2.3/32", "2001:db8::/32", "::1/128")
+
+
 def test_settings_cannot_be_changed() -> None:
     all_of_it = settings()
     with pytest.raises(FrozenInstanceError):
@@ -142,6 +201,20 @@ def test_a_runtime_dir_with_too_long_a_path_is_refused() -> None:
         (
             f"config.toml:5: frontdoor.runtime_dir: the socket path {long}/g999999/99.sock has 117 bytes, "
             f"and the limit is 107; set a shorter [frontdoor] runtime_dir"
+        )
+    ]
+
+
+def test_a_doors_name_is_a_folder_and_counts_in_the_path() -> None:
+    door = 'listen = ["127.0.0.1:{}"]\nactive = "v1"\nbackends.v1.command = ["app"]\n'
+    folder = "/" + "x" * (107 - len("//g999999/99.sock") - len("/web"))
+    text = f"[frontdoor]\nruntime_dir = '{folder}'\n[doors.web]\n{door.format(1)}"
+    assert settings(text).doors["web"].name == "web"
+    assert refusal(f"{text}[doors.website]\n{door.format(2)}") == [
+        (
+            f"config.toml:5: frontdoor.runtime_dir: the socket path {folder}/website/g999999/99.sock has 111 bytes, "
+            "and the limit is 107; set a shorter [frontdoor] runtime_dir, "
+            "or choose a shorter name than website for that door"
         )
     ]
 

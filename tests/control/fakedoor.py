@@ -12,6 +12,7 @@ import trio
 
 from frontdoor.control import api, server
 from frontdoor.control.events import Bus
+from frontdoor.control.feed import Event, Feed, timestamp
 from frontdoor.control.operation import Operation
 from frontdoor.control.operator import NOT_FOUND, Refused
 
@@ -21,7 +22,10 @@ class FakeDoor:
 
     def __init__(self, doors: tuple[str, ...] = ("main",), pid: int = 4711) -> None:
         self.bus = Bus()
+        self.outputs = Feed(history=0)
+        self.printed: list[Event] = []
         self.doors = doors
+        self.closing: tuple[str, ...] = ()
         self.pid = pid
         self.operations: dict[int, Operation] = {}
         self.calls: list[tuple[Any, ...]] = []
@@ -31,6 +35,8 @@ class FakeDoor:
         self.stopped = trio.Event()
         self.state = status(doors, pid)
         self.open_streams: list[dict[str, Any]] = []
+        self.problems: list[str] = []  # of the config that a reload would read
+        self.reloading = Operation(0)
 
     def status(self) -> dict[str, Any]:
         return self.state
@@ -42,19 +48,58 @@ class FakeDoor:
         self.calls.append(("streams", door, version))
         return [s for s in self.open_streams if version in (None, s["generation"])]
 
-    def swap(self, door: str, version: str) -> Operation:
-        self.calls.append(("swap", door, version))
+    def prints(self, line: str, generation: str = "v2#2", door: str | None = None, **fields: Any) -> Event:
+        """One of its backends prints a line."""
+        version = generation.partition("#")[0]
+        said: Event = {"time": timestamp(), "door": door or self.doors[0], "version": version}
+        said |= {"generation": generation, "pid": 4720, "line": line, **fields}
+        self.printed.append(said)
+        self.outputs.add(said)
+        return said
+
+    def logs(self, door: str | None, version: str | None, history: int) -> list[dict[str, Any]]:
+        self.calls.append(("logs", door, version, history))
+        if version == "v9":
+            raise Refused(2, "no generation of v9 runs: there is v1#1, v2#2", status=NOT_FOUND)
+        lines = [line for line in self.printed if version in (None, line["version"], line["generation"])]
+        lines = [line for line in lines if door in (None, line["door"])]
+        return lines[-history:] if history else []
+
+    def swap(self, door: str, version: str, *, reuse: bool = False) -> Operation:
+        self.calls.append(("swap", door, version, reuse))
         if version == "v9":
             raise Refused(2, "there is no version v9; did you mean v2?")
         if any(not operation.finished for operation in self.operations.values()):
             raise Refused(5, "another swap of main is under way: v1#1 → v2#2", extra={"swap": 1})
         if version == "oops":
             raise RuntimeError("a mistake of the door's")
+        return self.begin("v1#1", "v2#2")
+
+    def begin(self, old: str, new: str) -> Operation:
         operation = Operation(len(self.operations) + 1)
         self.operations[operation.number] = operation
-        self.say(operation, "swap.started", **{"from": "v1#1", "to": "v2#2"})
+        self.say(operation, "swap.started", **{"from": old, "to": new})
         self.started.set()
         return operation
+
+    def rollback(self, door: str) -> Operation:
+        self.calls.append(("rollback", door))
+        if not self.state["doors"][0]["previous"]:
+            raise Refused(1, "there is nothing to go back to: v2#2 is the first that serves; it still does")
+        return self.begin("v2#2", "v1#1")
+
+    def restart(self, door: str) -> Operation:
+        self.calls.append(("restart", door))
+        return self.begin("v2#2", "v2#3")
+
+    def reload(self) -> Operation:
+        self.calls.append(("reload",))
+        if self.problems:
+            problems = "\n".join(self.problems)
+            raise Refused(2, f"the config is not valid, nothing of it is applied; v2#2 still serves\n{problems}")
+        self.reloading = Operation(0)
+        self.started.set()
+        return self.reloading
 
     def say(self, operation: Operation, event: str, **fields: Any) -> None:
         operation.record(self.bus.publish(event, door=self.doors[0], swap=operation.number, **fields))
@@ -80,6 +125,14 @@ class FakeDoor:
             raise Refused(1, "v2#2 is active: only a draining generation can be drained")
         return {"generation": "v1#1", "streams": 6, "message": "closed 6 streams of v1#1"}
 
+    async def pause(self, door: str) -> dict[str, Any]:
+        self.calls.append(("pause", door))
+        return {"door": door, "message": f"{door} is paused: clients wait in the backlog"}
+
+    async def resume(self, door: str) -> dict[str, Any]:
+        self.calls.append(("resume", door))
+        return {"door": door, "message": f"{door} accepts again"}
+
     def stop(self, *, now: bool) -> None:
         self.calls.append(("stop", now))
         self.stopped.set()
@@ -97,6 +150,7 @@ def status(doors: tuple[str, ...], pid: int) -> dict[str, Any]:
             "streams": {"open": 3, "total": 10},
             "bytes": {"up": 1000, "down": 90000},
             "processes": [{"pid": 4720, "state": "up", "restarts": 0, "socket": "run/g2/0.sock"}],
+            "warm_for_s": None,
         },
         {
             "id": "v1#1",
@@ -108,6 +162,7 @@ def status(doors: tuple[str, ...], pid: int) -> dict[str, Any]:
             "bytes": {"up": 1000, "down": 90000},
             "oldest": {"client": "127.0.0.1:50000", "age_s": 3600.0},
             "processes": [{"pid": 4719, "state": "up", "restarts": 2, "socket": "run/g1/0.sock"}],
+            "warm_for_s": None,
         },
     ]
     return {
@@ -121,6 +176,8 @@ def status(doors: tuple[str, ...], pid: int) -> dict[str, Any]:
                 "protocol": "tcp",
                 "active": "v2#2",
                 "paused": False,
+                "previous": "v1#1",
+                "versions": ["v1", "v2", "v3"],
                 "swap": None,
                 "streams": {
                     "accepted": 120,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import trio
 
-from control.fakedoor import FakeDoor, ask, get, until
+from control.fakedoor import FakeDoor, ask, get, parse, until
 from frontdoor.control.server import Server
 
 
@@ -64,6 +64,92 @@ async def test_a_swap_outlives_the_client_who_asked(door: FakeDoor, path: str, r
     assert lines[-1]["output"] == ["Traceback"]
 
 
+@pytest.mark.parametrize(
+    ("call", "body", "asked"),
+    [
+        ("swap", {"version": "v2", "reuse": True}, ("swap", "main", "v2", True)),
+        ("rollback", {"wait": "switched"}, ("rollback", "main")),
+        ("rollback", None, ("rollback", "main")),
+        ("restart", {}, ("restart", "main")),
+    ],
+)
+async def test_what_is_a_swap_is_followed_like_one(
+    call: str, body: Any, asked: tuple[Any, ...], door: FakeDoor, path: str
+) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def go() -> None:
+            await door.started.wait()
+            door.operations[1].reach("baked", "switched", 0, "done")
+
+        nursery.start_soon(go)
+        status, lines = await get(path, f"/v1/doors/-/{call}", "POST", body)
+    assert (status, lines[-1]["exit_code"], lines[-1]["swap"]) == (200, 0, 1)
+    assert door.calls == [asked]
+
+
+async def test_a_reload_has_no_number(door: FakeDoor, path: str) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def go() -> None:
+            await door.started.wait()
+            door.reloading.record(door.bus.publish("config.reloaded", changed=["active"]))
+            door.reloading.reach("drained", "reloaded", 0, "reloaded: active")
+
+        nursery.start_soon(go)
+        request = b"POST /v1/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        answer = await ask(path, request)
+    assert b"frontdoor-swap" not in answer.lower()
+    status, lines = parse(answer)
+    assert [line["event"] for line in lines] == ["config.reloaded", "result"]
+    assert (lines[1]["exit_code"], "swap" in lines[1]) == (0, False)
+
+    door.problems = ["config.toml:1: listen: missing", "config.toml:5: drain.timeot: unknown key"]
+    status, refused = await get(path, "/v1/reload", "POST", {})
+    assert (status, refused["exit_code"], refused["error"].splitlines()[1:]) == (400, 2, door.problems)
+
+
+async def test_pause_and_resume_answer_at_once(door: FakeDoor, path: str) -> None:
+    _, lines = await get(path, "/v1/doors/-/pause", "POST")
+    assert (lines[0]["result"], lines[0]["exit_code"]) == ("paused", 0)
+    _, lines = await get(path, "/v1/doors/main/resume", "POST", {})
+    assert (lines[0]["result"], lines[0]["message"]) == ("resumed", "main accepts again")
+    assert door.calls == [("pause", "main"), ("resume", "main")]
+
+
+async def test_logs_are_the_last_lines_of_what_is_asked_for(door: FakeDoor, path: str) -> None:
+    for n in range(3):
+        door.prints(f"old {n}", "v1#1")
+        door.prints(f"new {n}", "v2#2")
+    for query, seen in [
+        ("", []),
+        ("&history=2", ["old 2", "new 2"]),
+        ("&history=2&version=v1", ["old 1", "old 2"]),
+        ("&history=99999999999&version=v2%232&door=-", ["new 0", "new 1", "new 2"]),
+    ]:
+        status, lines = await get(path, f"/v1/logs?follow=0{query}")
+        assert (status, [line["line"] for line in lines]) == (200, seen)
+    assert lines[0] == door.printed[1]
+
+
+async def test_logs_are_followed_without_a_gap_and_nobody_elses(door: FakeDoor, path: str, running: Server) -> None:
+    door.prints("first", "v1#1")
+    stream = await trio.open_unix_socket(path)
+    await stream.send_all(b"GET /v1/logs?history=9&version=v1&door=main HTTP/1.1\r\nHost: x\r\n\r\n")
+    seen = b""
+    while b'"first"' not in seen:
+        seen += await stream.receive_some()
+    door.prints("of another", "v2#2")
+    door.prints("of another door", "v1#1", door="side")
+    door.prints("second", "v1#1")
+    while b'"second"' not in seen:
+        seen += await stream.receive_some()
+    assert b"another" not in seen
+    assert seen.count(b'"line"') == 2
+    await stream.aclose()
+    await until(lambda: not door.outputs.followers and not running.connections, "the follower's end")
+
+
 async def test_abort(door: FakeDoor, path: str) -> None:
     door.swap("main", "v2")
     status, lines = await get(path, "/v1/doors/main/abort", "POST", {"swap": 1})
@@ -88,6 +174,15 @@ async def test_events_history_and_follow(door: FakeDoor, path: str) -> None:
         seen += await stream.receive_some()
     await stream.aclose()
     await until(lambda: not door.bus.followers, "the follower's end")
+
+
+async def test_events_may_be_of_one_door(door: FakeDoor, path: str) -> None:
+    door.doors = ("main", "side")
+    door.bus.publish("paused", door="main")
+    door.bus.publish("config.reloaded")
+    door.bus.publish("resumed", door="side")
+    _, lines = await get(path, "/v1/events?history=2&follow=0&door=main")
+    assert [line["event"] for line in lines] == ["paused", "config.reloaded"]
 
 
 async def test_followers_end_when_the_bus_is_closed(door: FakeDoor, path: str) -> None:
@@ -152,6 +247,16 @@ async def test_streams_may_be_of_one_version(door: FakeDoor, path: str) -> None:
         ("POST", "/v1/doors/main/swap", {"version": "v9"}, 400, 2, "did you mean v2"),
         ("POST", "/v1/doors/side/swap", {"version": "v2"}, 404, 2, "no door 'side'; there is main"),
         ("POST", "/v1/doors/main/swap", {"version": "oops"}, 500, 1, "frontdoor made a mistake"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "reuse": 1}, 400, 2, "reuse is true or false"),
+        ("POST", "/v1/doors/main/rollback", {"wait": "x"}, 400, 2, "wait is one of"),
+        ("POST", "/v1/doors/main/restart", {"version": "v1"}, 400, 2, "no field 'version' here; there is wait"),
+        ("POST", "/v1/doors/main/pause", {"x": 1}, 400, 2, "no field 'x' here; there is none"),
+        ("POST", "/v1/reload", [], 400, 2, "not a JSON object"),
+        ("GET", "/v1/reload", None, 405, 2, "GET is not what"),
+        ("GET", "/v1/logs?version=v9", None, 404, 2, "no generation of v9"),
+        ("GET", "/v1/logs?door=side", None, 404, 2, "no door 'side'"),
+        ("GET", "/v1/logs?history=x", None, 400, 2, "how many of the last"),
+        ("GET", "/v1/events?door=side", None, 404, 2, "no door 'side'"),
         ("POST", "/v1/doors/main/drain", {"version": "v1"}, 400, 2, "over is missing"),
         ("POST", "/v1/doors/main/drain", {"version": "v1", "over": True}, 400, 2, "over is a number"),
         ("POST", "/v1/doors/main/drain", {"version": "v1", "over": -1}, 400, 2, "number from 0"),
@@ -162,7 +267,7 @@ async def test_streams_may_be_of_one_version(door: FakeDoor, path: str) -> None:
         ("GET", "/v1/doors/main/swaps/7", None, 404, 1, "swap 7 is not known"),
         ("GET", "/v1/doors/main/swaps/x", None, 404, 2, "nothing at"),
         ("GET", "/v1/doors/main/swaps/1?wait=soon", None, 400, 2, "wait is one of"),
-        ("GET", "/v1/events?history=-1", None, 400, 2, "number of events"),
+        ("GET", "/v1/events?history=-1", None, 400, 2, "how many of the last"),
         ("GET", "/v1/events?follow=yes", None, 400, 2, "0 or 1"),
         ("GET", "/v1/status?x=1", None, 400, 2, "no parameter 'x'"),
         ("GET", "/v1/events?history=1&history=2", None, 400, 2, "given twice"),

@@ -145,11 +145,14 @@ async def test_those_who_follow_cannot_keep_out_those_who_ask(
     await until(lambda: len(door.bus.followers) == 3, "the followers")
     for target, method, body in [
         ("/v1/events", "GET", None),
+        ("/v1/logs", "GET", None),
         ("/v1/doors/-/swap", "POST", {"version": "v2"}),
+        ("/v1/doors/-/rollback", "POST", {}),
+        ("/v1/reload", "POST", {}),
     ]:
         status, answer = await get(path, target, method, body)
         assert (status, answer["exit_code"]) == (503, 1)
-    assert door.calls == []
+    assert door.calls == [("logs", None, None, 0)]  # nothing was begun
     assert (await get(path, "/v1/status"))[0] == 200
     await followers[0].aclose()
     await until(lambda: len(door.bus.followers) == 2, "a place")
@@ -238,6 +241,18 @@ async def test_the_listener_is_left_as_it_is(path: str, door: FakeDoor) -> None:
             listener.accept()
 
 
+async def test_who_must_not_be_listened_to_is_not(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path + "3")
+        listener.listen()
+        listener.setblocking(False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: server.serve(_teapot, listener, on_error=print, but_from=os.getpid()))
+            with pytest.raises(trio.BrokenResourceError):  # what it sent was never read: a reset, not an end
+                await ask(path + "3", b"GET / HTTP/1.0\r\n\r\n")
+            nursery.cancel_scope.cancel()
+
+
 async def _teapot(scope: dict[str, object], receive: object, send: Callable[..., object]) -> None:
     await send({"type": "http.response.start", "status": 418, "headers": []})  # type: ignore[misc]  # ASGI's send
     await send({"type": "http.response.body", "body": b""})  # type: ignore[misc]  # ASGI's send
@@ -276,6 +291,21 @@ async def main(path):
             await door.started.wait()
             await get(path, "/v1/doors/main/abort", "POST", {"swap": 1})
         await get(path, "/v1/doors/main/swaps/1")
+        for target in ("/v1/doors/-/pause", "/v1/doors/-/resume"):
+            await get(path, target, "POST")
+        door.problems = ["drain.timeot: unknown key"]
+        await get(path, "/v1/reload", "POST")
+        async with trio.open_nursery() as nursery:
+            door.started = trio.Event()
+            nursery.start_soon(get, path, "/v1/doors/-/rollback", "POST")
+            await door.started.wait()
+            door.operations[2].fail("failed", 1, "no")
+        door.prints("a line")
+        await get(path, "/v1/logs?history=5&follow=0")
+        async with await trio.open_unix_socket(path) as stream:
+            await stream.send_all(b"GET /v1/logs?history=5&version=v2 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+            while b"a line" not in await stream.receive_some():
+                pass
         door.healthy = lambda: 1 / 0
         await get(path, "/healthz")
         await get(path, "/v1/status", "DELETE")

@@ -20,6 +20,8 @@ from frontdoor.control.wording import clock, count, describe, line, printable
         ),
         ({"generation": "v1#1", "closed": 4, "note": "a b"}, "v1#1 closed=4 note='a b'"),
         ({"door": "main", "reason": "exit code 1", "output": ["a", "b"]}, "main: exit code 1\n    a\n    b"),
+        ({"reason": "not valid", "problems": ["config.toml:1: x", "y"]}, "not valid\n    config.toml:1: x\n    y"),
+        ({"changed": ["active", "limits.connections"], "streams": 0}, "(0 streams) changed=active,limits.connections"),
         ({"message": "only this"}, "only this"),
         ({"streams": {"open": 1}}, "streams=\"{'open': 1}\""),
         ({}, ""),

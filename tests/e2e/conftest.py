@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from e2e.doors import Changing, OneDoor
 from e2e.harness import Frontdoor, config
 
 
@@ -29,3 +30,17 @@ def idle_door() -> Iterator[Frontdoor]:
     """One that all tests of a module share: they ask it for what it must refuse, and v1 serves on."""
     with closing(Frontdoor(config())) as door:
         yield door.start()
+
+
+@pytest.fixture(scope="module")
+def changing() -> Iterator[Changing]:
+    """One that all tests of a module share, with a new door for each of them."""
+    with closing(Changing()) as frontdoor:
+        yield frontdoor.start()
+
+
+@pytest.fixture
+def only(changing: Changing) -> Iterator[Callable[..., OneDoor]]:
+    """A door of its own for this test, of greeters and with these changes, in that frontdoor."""
+    yield changing.only
+    changing.hang_up()

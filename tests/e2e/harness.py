@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from frontdoor.control.client import Client as Control
 from frontdoor.control.dial import ControlError
@@ -23,7 +24,7 @@ COMMAND = os.path.join(os.path.dirname(sys.executable), "frontdoor")
 
 _LEADING_ELSEWHERE = ("FRONTDOOR_CONTROL", "XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET")
 
-_OWN_MISTAKES = {"swap.broken", "control.failed", "backend.broken", "log.dropped"}
+_OWN_MISTAKES = {"swap.broken", "reload.broken", "door.broken", "backend.broken", "control.failed", "log.dropped"}
 """Events that say that frontdoor itself is wrong."""
 
 
@@ -48,14 +49,27 @@ def greeter(*options: str) -> list[str]:
 
 
 def config(**changes: Any) -> str:
-    """A config in which any version is a greeter, with these tables and keys over it."""
+    """A config in which any version is a greeter, with these tables and keys over it.
+
+    What is drained is stopped at once: a test of a warm generation says so.
+    """
+    return toml(door_table(**changes))
+
+
+def door_table(**changes: Any) -> dict[str, Any]:
+    """The tables and keys of one door in it. One that is None is left out."""
     tables: dict[str, Any] = {
         "listen": ["127.0.0.1:0"],
         "active": "v1",
         "backends": {"*": {"command": greeter(), "stop_timeout": "5s"}},
         "ready": {"interval": "20ms", "deadline": "20s"},
+        "swap": {"keep_warm": "0s"},
     }
     _lay(tables, changes)
+    return tables
+
+
+def toml(tables: Mapping[str, Any]) -> str:
     return "\n".join(_toml(tables, ()))
 
 
@@ -63,6 +77,8 @@ def _lay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
     for key, value in above.items():
         if isinstance(value, dict) and isinstance(below.get(key), dict):
             _lay(below[key], value)
+        elif value is None:
+            below.pop(key, None)
         else:
             below[key] = value
 
@@ -120,10 +136,12 @@ class Client:
 
     def has_ended(self) -> bool:
         """Whether the other side has closed, seen without waiting."""
-        try:
-            return not self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
+        poll = select.poll()  # MSG_DONTWAIT would not do: Python waits itself on a socket that has a timeout
+        poll.register(self.sock, select.POLLIN)
+        if not poll.poll(0):
             return False
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK)
         except ConnectionResetError:
             return True
 
@@ -136,15 +154,21 @@ class Command:
     """A verb of the command line that runs beside the test."""
 
     def __init__(self, arguments: Sequence[str], folder: str) -> None:
-        self._stderr_path = os.path.join(folder, f"stderr-{time.monotonic_ns()}")
-        with open(self._stderr_path, "wb") as stderr:
+        started = time.monotonic_ns()
+        self._stdout_path, self._stderr_path = (os.path.join(folder, f"{name}-{started}") for name in ("out", "err"))
+        with open(self._stdout_path, "wb") as stdout, open(self._stderr_path, "wb") as stderr:
             self._process = subprocess.Popen(
-                [COMMAND, *arguments], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=stderr, text=True
+                [COMMAND, *arguments], cwd=folder, env=environment(), stdout=stdout, stderr=stderr
             )
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def stdout(self) -> str:
+        with open(self._stdout_path) as file:
+            return file.read()
 
     @property
     def stderr(self) -> str:
@@ -155,18 +179,24 @@ class Command:
         """Wait until it has printed `text` on stderr."""
         until(lambda: text in self.stderr, f"{text!r} on stderr, which has {self.stderr!r}")
 
+    def prints(self, text: str) -> None:
+        """Wait until it has printed `text` on stdout."""
+        until(lambda: text in self.stdout, f"{text!r} on stdout, which has {self.stdout!r}")
+
     def interrupt(self) -> None:
         """Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def ended(self, within: float = 20.0) -> subprocess.CompletedProcess[str]:
-        stdout, _ = self._process.communicate(timeout=within)
-        return subprocess.CompletedProcess(self._process.args, self._process.returncode, stdout, self.stderr)
+        code = self._process.wait(within)
+        return subprocess.CompletedProcess(self._process.args, code, self.stdout, self.stderr)
 
     def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.communicate()
+        self._process.kill()
+        self._process.wait()
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -205,7 +235,7 @@ class Frontdoor:
 
     # -- serve ------------------------------------------------------------------------------------------------------
 
-    def launch(self, *before: str, **env: str) -> "Frontdoor":
+    def launch(self, *before: str, **env: str) -> Self:
         """`frontdoor serve config.toml`, without waiting for it. `before`: a command that it is run by."""
         with open(self._log, "ab") as log:
             self._serve = subprocess.Popen(
@@ -219,7 +249,7 @@ class Frontdoor:
         self._address = None
         return self
 
-    def start(self, *before: str, **env: str) -> "Frontdoor":
+    def start(self, *before: str, **env: str) -> Self:
         """The same, and wait until it serves."""
         self.launch(*before, **env)
         until(self._serves, "serve serves")

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 from e2e.harness import Frontdoor, greeter, until
@@ -46,8 +47,10 @@ def test_who_waits_too_long_is_closed_and_counted(serve: Serve) -> None:
     door = serve(backends={"*": {"restart": "never"}}, limits={"hold_timeout": "300ms"})
     door.connect().say("exit 1")
     until(lambda: door.process("v1#1")["state"] == "exited", "it is not restarted")
+    began = time.monotonic()
     client = door.connect()
     assert client.hear() == ""
+    assert time.monotonic() - began >= 0.3
     until(lambda: door.status()["streams"]["ended"].get("no_backend") == 1, "the ledger says why")
     assert door.control.get("/healthz")[0] == 503
 

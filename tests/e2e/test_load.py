@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import pytest
 import trio
 
 from e2e.harness import Frontdoor, until
@@ -22,9 +23,15 @@ SERVED = ["v1#1", *(f"{version}#{number}" for number, version in enumerate(VERSI
 
 def web(serve: Serve) -> Frontdoor:
     """backends/web.py on uvicorn, behind a door whose drain never closes a stream by itself."""
-    return serve(backends={"*": {"command": UVICORN, "stop_timeout": "60s"}}, ready=READY, drain={"timeout": "never"})
+    return serve(
+        backends={"*": {"command": UVICORN, "stop_timeout": "60s"}},
+        ready=READY,
+        drain={"timeout": "never"},
+        swap={"max_generations": SWAPS + 1},
+    )
 
 
+@pytest.mark.long
 def test_fifty_swaps_under_load(serve: Serve) -> None:
     door = web(serve)
     outcome = trio.run(lambda: swaps_under_load(door, CLIENTS, VERSIONS, pace=PACE))

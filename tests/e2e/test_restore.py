@@ -71,7 +71,7 @@ def break_down(door: Frontdoor) -> None:
 def test_an_exception_leaves_everything_to_the_next_door_process(fragile: Frontdoor) -> None:
     door = fragile
     backend, keeper = door.process("v1#1")["pid"], door.pid
-    files = {"control.sock", "frontdoor.pid", "g1"}
+    files = {"control.sock", "frontdoor.pid", "g1", "state.json"}
     assert set(os.listdir(door.path("run"))) == files
 
     for times in (1, 2):
@@ -99,7 +99,7 @@ def test_an_exception_leaves_everything_to_the_next_door_process(fragile: Frontd
     door.hang_up()
     door.signal(signal.SIGTERM)
     assert door.ends() == 0
-    assert os.listdir(door.path("run")) == []
+    assert os.listdir(door.path("run")) == ["state.json"]
 
 
 # -- versions that the first config did not know --------------------------------------------------------------------

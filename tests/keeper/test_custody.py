@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from frontdoor.keeper import wire
 from frontdoor.keeper.custody import Custody
-from keeper.stage import Puppet, Stage, read_line
+from keeper.stage import Puppet, Stage, read_all, read_line
 from keeper.stage import stage as open_stage
 from keeper.watching import descriptors, until
 
@@ -69,6 +69,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"op": "spawn", "key": "a", "argv": ["true"], "env": {"A": 5}}, "expected str"),
     ({"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "cwd": 5}, "cannot be started in the folder 5"),
     ({"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "cwd": ["/"]}, "true: "),
+    ({"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "user": 5}, "TypeError"),
+    ({"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "user": "\0"}, "null"),
+    (
+        {"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "user": "nobody-of-that-name"},
+        "there is no user called",
+    ),
+    ({"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "group": "no-such-group"}, "there is no group called"),
+    ({"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "group": ["sys"]}, "TypeError"),
+    ({"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "listener": "nothing"}, "no listener is kept under"),
+    ({"op": "spawn", "key": "a", "argv": ["true"], "env": {}, "listener": ["a"]}, "TypeError"),
     ({"op": "spawn", "key": ["a"], "argv": ["true"], "env": {}}, "a key is a string"),
     ({"op": "signal"}, "KeyError: 'key'"),
     ({"op": "signal", "key": ["a"], "number": 15}, "TypeError"),
@@ -231,6 +241,45 @@ def test_listening_under_a_key_without_one_leaves_no_socket_file(stage: Stage, d
     path = f"{stage.folder}/s"
     assert "error" in door.ask("listen", address=f"unix:{path}").body
     assert not os.path.exists(path)
+
+
+def test_a_listener_that_is_kept_already_is_handed_out_again(stage: Stage, door: Puppet) -> None:
+    first = door.ask("listen", key="a", address=f"unix:{stage.folder}/s").fds[0]
+    before = descriptors(stage.pid)
+    (second,) = door.ask("listen", key="a", address=f"unix:{stage.folder}/s").fds
+    assert descriptors(stage.pid) == before
+    assert os.fstat(second).st_ino == os.fstat(first).st_ino
+    os.close(first)
+    os.close(second)
+
+
+def test_a_child_finds_its_listener_blocking_whatever_the_one_before_did_to_it(stage: Stage, door: Puppet) -> None:
+    (listener,) = door.ask("listen", key="a", address=f"unix:{stage.folder}/s").fds
+    for key in ("first", "second"):
+        _, output = door.spawn(key, "sh", "-c", "grep flags /proc/$$/fdinfo/3", listener="a")
+        assert not int(read_line(output).split()[1], 8) & os.O_NONBLOCK
+        os.close(output)
+        os.set_blocking(listener, False)
+    os.close(listener)
+
+
+def test_the_first_descriptor_of_the_message_is_the_childs_stdin_if_it_is_asked_for(stage: Stage, door: Puppet) -> None:
+    said = os.memfd_create("event")
+    os.write(said, b"an event\n")
+    os.lseek(said, 0, os.SEEK_SET)
+    before = descriptors(stage.pid)
+    answer = door.ask("spawn", [said], key="a", argv=["cat"], env={}, stdin=True)
+    assert read_all(answer.fds[0]) == "an event\n"
+    door.hear_of("exited")
+    answer.fds += door.ask("spawn", [said], key="b", argv=["readlink", "/proc/self/fd/0"], env={}).fds
+    assert read_all(answer.fds[1]) == "/dev/null\n"
+    door.hear_of("exited")
+    assert "IndexError" in door.ask("spawn", key="c", argv=["cat"], env={}, stdin=True).body["error"]
+    door.ask("forget", key="a")
+    door.ask("forget", key="b")
+    assert descriptors(stage.pid) == before, "the keeper keeps nothing of it"
+    for fd in (said, *answer.fds):
+        os.close(fd)
 
 
 def test_a_childs_output_does_not_block_us_and_its_own_end_blocks(door: Puppet) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -16,13 +17,15 @@ import pytest
 from keeper.watching import alive, until
 
 LAUNCHER = """
-import json, os, resource, signal, sys
+import json, os, resource, signal, socket, sys
+from frontdoor.keeper.identity import look_up
 from frontdoor.keeper.spawn import Program, SpawnError, become_subreaper, start
 
 exec(sys.argv[1])
 for line in sys.stdin:
     order = json.loads(line)
     wait = order.pop("wait", True)
+    order["identity"] = look_up(order.pop("user", ""), order.pop("group", ""))
     read, write = os.pipe2(os.O_CLOEXEC)
     before = len(os.listdir("/proc/self/fd"))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
@@ -55,6 +58,9 @@ signal.signal(signal.SIGRTMIN + 3, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR2])
 os.environ.update(NOTIFY_SOCKET="/run/s", LISTEN_FDS="1", LISTEN_PID="1", WATCHDOG_USEC="9", KEPT="yes", CHANGED="old")
 """
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start something as another user")
 
 
 class Launcher:
@@ -133,6 +139,43 @@ def test_a_descriptor_that_it_is_to_keep_stays_under_its_number(launcher: Launch
     assert launcher.output("sh", "-c", "ls -l /proc/$$/fd", keep=[50]).count("/etc/passwd") == 1
 
 
+def test_its_stdin_can_be_given(launcher: Launcher) -> None:
+    assert launcher.output("cat", stdin=50).startswith("root:")
+    assert launcher.output("cat") == "", "else it is empty"
+
+
+SHOWS_WHAT_IT_WAS_PASSED = """
+import os, socket
+with socket.socket(fileno=3) as listener:
+    print(listener.getsockname(), listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+print({name: value for name, value in os.environ.items() if name.startswith("LISTEN_")} | {"LISTEN_PID": 0})
+print(int(os.environ["LISTEN_PID"]) == os.getpid(), len(os.listdir("/proc/self/fd")))
+"""
+
+
+@pytest.mark.parametrize("number", [3, 4, 60])
+def test_a_listener_is_passed_as_from_systemd(number: int, folder: str) -> None:
+    """Whatever its number here, and whatever has the number that it is to have."""
+    it = Launcher(
+        f"""
+os.environ["LISTEN_FDS"] = "5"
+listener = socket.socket(socket.AF_UNIX)
+listener.bind({folder + "/s"!r})
+listener.listen()
+if listener.fileno() != {number}:
+    os.dup2(listener.detach(), {number})
+    {number} == 3 or os.closerange(3, {min(number, 4)})
+"""
+    )
+    shown = it.output(sys.executable, "-c", SHOWS_WHAT_IT_WAS_PASSED, listener=number, env={"LISTEN_FDS": "9"})
+    assert shown.splitlines() == [
+        f"{folder}/s 1",
+        str({"LISTEN_FDS": "1", "LISTEN_PID": 0, "LISTEN_FDNAMES": "frontdoor"}),
+        "True 4",  # stdin, stdout, stderr, and the listing itself: the socket was closed by then
+    ]
+    it.close()
+
+
 def test_signals_are_as_a_program_expects_them(launcher: Launcher) -> None:
     status = dict(
         line.split(":\t") for line in launcher.output("cat", "/proc/self/status").splitlines() if ":\t" in line
@@ -174,6 +217,65 @@ def test_its_own_path_is_searched(launcher: Launcher, folder: str) -> None:
 
 def test_the_limit_of_open_files_is_restored(launcher: Launcher) -> None:
     assert launcher.output("sh", "-c", "ulimit -Sn; ulimit -Hn", nofile=[100, 200]) == "100\n200\n"
+
+
+SHOWS_WHO_IT_IS = """
+grep -E '^(Uid|Gid|Groups|CapEff|CapPrm):' /proc/$$/status | tr -s '\t ' ' '
+echo $HOME $USER $LOGNAME $SHELL
+echo logged > /dev/stdout
+"""
+
+
+@needs_root
+class TestAnotherUser:
+    def test_it_is_that_user_for_good(self, launcher: Launcher) -> None:
+        daemon = pwd.getpwnam("daemon")
+        groups = " ".join(str(number) for number in sorted(os.getgrouplist("daemon", daemon.pw_gid)))
+        assert [line.strip() for line in launcher.output("sh", "-c", SHOWS_WHO_IT_IS, user="daemon").splitlines()] == [
+            "Uid:" + f" {daemon.pw_uid}" * 4,  # real, effective, saved, of the file system: no way back to root
+            "Gid:" + f" {daemon.pw_gid}" * 4,
+            f"Groups: {groups}",
+            "CapPrm: 0000000000000000",
+            "CapEff: 0000000000000000",
+            f"{daemon.pw_dir} daemon daemon {daemon.pw_shell}",
+            "logged",
+        ]
+
+    def test_the_group_can_be_another_one(self, launcher: Launcher) -> None:
+        assert launcher.output("id", "-un", user="daemon", group="sys") == "daemon\n"
+        assert launcher.output("id", "-gn", user="daemon", group="sys") == "sys\n"
+
+    def test_a_group_alone_changes_the_group_alone(self, launcher: Launcher) -> None:
+        assert launcher.output("id", group="sys") == "uid=0(root) gid=3(sys) groups=3(sys)\n"
+
+    def test_what_the_config_says_of_its_environment_goes_before(self, launcher: Launcher) -> None:
+        assert "HOME=/elsewhere\n" in launcher.output("env", user="daemon", env={"HOME": "/elsewhere"})
+
+    def test_its_folder_is_its_own(self, launcher: Launcher, folder: str) -> None:
+        os.mkdir(f"{folder}/g1", 0o700)
+        os.chmod(folder, 0o711)
+        launcher.output("touch", f"{folder}/g1/0.sock", user="daemon", folder=f"{folder}/g1")
+        assert os.stat(f"{folder}/g1").st_uid == os.stat(f"{folder}/g1/0.sock").st_uid == pwd.getpwnam("daemon").pw_uid
+        assert "No such file" in launcher.start("true", user="daemon", folder=f"{folder}/g2")["error"]
+
+    def test_what_is_closed_to_it_is_said(self, launcher: Launcher, folder: str) -> None:
+        assert launcher.start("true", user="daemon", cwd=folder) == {
+            "error": f"it cannot be started in the folder {folder}: Permission denied"
+        }
+
+    def test_it_dies_with_its_parent_all_the_same(self) -> None:
+        it = Launcher()
+        pid = it.start("sh", "-c", "echo ready; exec sleep 1000", wait=False, user="daemon")["pid"]
+        os.kill(it.process.pid, signal.SIGKILL)
+        until(lambda: not alive(pid), "that it died with its parent")
+        it.close()
+
+    def test_only_root_can_do_it(self) -> None:
+        it = Launcher("os.setresuid(65534, 65534, 65534)")
+        assert it.start("true", user="daemon", group="sys") == {
+            "error": "only root can start it as user daemon and group sys, and frontdoor does not run as root"
+        }
+        it.close()
 
 
 class TestRefusals:

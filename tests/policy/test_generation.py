@@ -1,11 +1,12 @@
+import functools
 import itertools
 
 import pytest
 
 from frontdoor.policy.generation import ENDED, TABLE, Generation, Happening, Impossible, Seat, State, step
 
-NOT_BUILT = {State.WARM}
-"""A word of the contract that has no line in the table yet. Once it has one, it leaves this set."""
+STANDING_BY = {State.DRAINING, State.WARM}
+"""It has served, its processes run, and it may be taken back."""
 
 
 def after(state: State) -> set[State]:
@@ -24,26 +25,62 @@ def reachable(start: State) -> set[State]:
     return found
 
 
+def taken_back(at: State, happening: Happening) -> bool:
+    return at in STANDING_BY and happening is Happening.SWITCHED_TO
+
+
 def test_every_state_can_be_reached_from_the_start() -> None:
-    assert reachable(State.STARTING) == set(State) - NOT_BUILT
+    assert reachable(State.STARTING) == set(State)
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - NOT_BUILT))
+@pytest.mark.parametrize("state", sorted(State))
 def test_every_life_ends(state: State) -> None:
     assert bool(after(state)) == (state not in ENDED)  # a way out, but of the end
     assert reachable(state) & ENDED
-    assert all(state not in reachable(later) for later in after(state))  # and nothing comes again
 
 
-def test_there_is_one_way_to_become_active_and_it_is_through_ready() -> None:
-    assert [line for line, to in TABLE.items() if to is State.ACTIVE] == [(State.READY, Happening.SWITCHED_TO)]
+@pytest.mark.parametrize("state", sorted(State))
+def test_nothing_comes_again_but_for_a_generation_that_is_taken_back(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comes_again = any(state in reachable(later) for later in after(state))
+    assert comes_again == (state in STANDING_BY | {State.ACTIVE})
+    for line in [line for line in TABLE if taken_back(*line)]:
+        monkeypatch.delitem(TABLE, line)
+    assert all(state not in reachable(later) for later in after(state))
+
+
+def test_a_generation_becomes_active_by_a_switch_and_was_proved_ready_before_that() -> None:
+    assert {line for line, to in TABLE.items() if to is State.ACTIVE} == {
+        (State.READY, Happening.SWITCHED_TO),
+        (State.DRAINING, Happening.SWITCHED_TO),
+        (State.WARM, Happening.SWITCHED_TO),
+    }
     assert [line for line, to in TABLE.items() if to is State.READY] == [(State.STARTING, Happening.PROVED_READY)]
+    # And what stands by has been active.
+    assert [line for line, to in TABLE.items() if to is State.DRAINING] == [(State.ACTIVE, Happening.REPLACED)]
+    assert [line for line, to in TABLE.items() if to is State.WARM] == [(State.DRAINING, Happening.KEPT_WARM)]
+
+
+def test_what_is_being_stopped_never_serves_again() -> None:
+    assert reachable(State.STOPPING) == {State.STOPPING, State.STOPPED}
 
 
 def test_what_served_is_never_abandoned_and_does_not_fail() -> None:
-    for state, happening in itertools.product((State.ACTIVE, State.DRAINING), Happening):
+    for state, happening in itertools.product({State.ACTIVE} | STANDING_BY, Happening):
         if happening in (Happening.ABANDONED, Happening.FAILED):
             assert (state, happening) not in TABLE
+
+
+def test_the_stop_of_frontdoor_stops_whatever_runs() -> None:
+    running = set(State) - ENDED - {State.STOPPING}
+    assert {at: to for (at, happening), to in TABLE.items() if happening is Happening.STOPPED} == dict.fromkeys(
+        running, State.STOPPING
+    )
+
+
+def test_room_is_made_by_warm_ones_alone() -> None:
+    assert [at for at, happening in TABLE if happening is Happening.COOLED] == [State.WARM]
 
 
 @pytest.mark.parametrize(
@@ -67,16 +104,42 @@ def test_the_life_of_a_generation_that_serves() -> None:
     assert (generation.state, generation.since) == (State.STOPPED, 6.0)
 
 
-def test_a_generation_with_an_open_stream_is_not_retired() -> None:
+def test_the_life_of_a_generation_that_is_taken_back_twice() -> None:
+    generation = Generation("v1", 7, since=1.0, state=State.ACTIVE, open=1)
+    life = [Happening.REPLACED, Happening.SWITCHED_TO, Happening.REPLACED]
+    assert [generation.happen(happening, 2.0) for happening in life] == ["draining", "active", "draining"]
+    assert generation.open == 1  # with the stream that it had all the while
+    generation.open = 0
+    life = [Happening.KEPT_WARM, Happening.SWITCHED_TO, Happening.REPLACED, Happening.KEPT_WARM, Happening.COOLED]
+    states = [generation.happen(happening, 3.0 + n) for n, happening in enumerate(life)]
+    assert states == ["warm", "active", "draining", "warm", "stopping"]
+    assert (generation.state, generation.since) == (State.STOPPING, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("happening", "then"), [(Happening.EMPTIED, State.STOPPING), (Happening.KEPT_WARM, State.WARM)]
+)
+def test_a_generation_with_an_open_stream_is_neither_retired_nor_warm(happening: Happening, then: State) -> None:
     generation = Generation("v1", 7, since=1.0, state=State.DRAINING, open=1)
     with pytest.raises(Impossible, match="1 streams are open on v1#7"):
-        generation.happen(Happening.EMPTIED, 2.0)
+        generation.happen(happening, 2.0)
     assert (generation.state, generation.since) == (State.DRAINING, 1.0)
     generation.open = 0
-    assert generation.happen(Happening.EMPTIED, 2.0) is State.STOPPING
+    assert generation.happen(happening, 2.0) is then
 
 
 def test_a_new_seat_takes_no_stream_and_is_not_known_to_be_dead() -> None:
     seat = Seat(Generation("v1", 1, 0.0), 0, "run/g1/0.sock")
     assert not seat.up
     assert not seat.gone()
+    assert seat.proxy_protocol == "off"
+    seat.missed()  # and nobody needs to know when it was not reached
+
+
+def test_a_generation_is_able_while_one_of_its_processes_would_take_a_stream() -> None:
+    for ups, gones in itertools.product(itertools.product((True, False), repeat=2), repeat=2):
+        generation = Generation("v1", 1, 0.0)
+        for process, (up, gone) in enumerate(zip(ups, gones, strict=True)):
+            generation.seats.append(Seat(generation, process, "", up=up, gone=functools.partial(bool, gone)))
+        assert generation.able == ((True, False) in zip(ups, gones, strict=True))
+    assert not Generation("v1", 1, 0.0).able

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontdoor.policy.readiness import Readiness
+from frontdoor.policy.readiness import Health, Readiness
 
 
 def test_one_good_answer_is_enough_where_one_is_asked_for() -> None:
@@ -23,3 +23,15 @@ def test_ready_is_what_has_so_many_good_answers_in_a_row(successes: int, answers
             assert readiness.good() == (answers[:count][-successes:] == [True] * successes)
         else:
             readiness.bad()
+
+
+def test_bad_answers_in_a_row_are_counted() -> None:
+    health = Health()
+    assert [health.bad(3), health.bad(3)] == [False, False]
+    health.good()
+    assert [health.bad(3), health.bad(3), health.bad(3)] == [False, False, True]
+
+
+def test_how_many_are_too_many_may_change_in_between() -> None:
+    health = Health()
+    assert [health.bad(10), health.bad(10), health.bad(3)] == [False, False, True]

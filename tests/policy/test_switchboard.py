@@ -10,19 +10,23 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from frontdoor.policy.drain import Drain
 from frontdoor.policy.generation import ENDED, Generation, Happening, Impossible, Seat, State
+from frontdoor.policy.history import Past
 from frontdoor.policy.ledger import CELLS, Ledger, Reason
+from frontdoor.policy.roster import RUNNING, STANDING_BY, Full, standing_by, to_send_away
 from frontdoor.policy.switchboard import Switchboard
 
 draws = st.data()
-reasons = st.sampled_from([reason for reason in Reason if reason not in (Reason.LOST, Reason.DRAIN_CLOSED)])
+unlike_others = (Reason.LOST, Reason.DRAIN_CLOSED, Reason.PROXY_HEADER)
+reasons = st.sampled_from([reason for reason in Reason if reason not in unlike_others])
 
 MAY_HOLD_LEASES = {State.ACTIVE, State.DRAINING}
 CANDIDATE = {State.STARTING, State.READY}
+SWITCHABLE = {State.READY, State.DRAINING, State.WARM}
 
 
 def generation_with(*up: bool, number: int = 1, state: State = State.READY) -> Generation:
     """A generation with a seat for each of ``up``."""
-    generation = Generation(f"v{number}", number, since=0.0, state=state)
+    generation = Generation(f"v{1 + (number - 1) % 3}", number, since=0.0, state=state)
     generation.seats += [Seat(generation, n, f"run/g{number}/{n}.sock", up=is_up) for n, is_up in enumerate(up)]
     return generation
 
@@ -55,6 +59,18 @@ def test_new_streams_go_to_the_least_loaded_process_that_is_up() -> None:
     assert [seat.process for seat in again if seat] == [1, 1, 2, 0]
 
 
+def test_a_process_that_did_not_take_the_stream_just_now_is_passed_over() -> None:
+    board = Switchboard()
+    generation = generation_with(True, True, False)
+    board.switch(generation, 1.0)
+    first, second, down = generation.seats
+    assert board.lease(but=[first]) is second
+    assert board.lease(but=[second]) is first
+    assert board.lease(but=[first, second]) is None  # though the third is down: nobody is asked twice
+    assert board.lease(but=[down]) is first
+    assert (generation.open, generation.total) == (3, 3)
+
+
 def test_a_dial_that_failed_was_no_stream() -> None:
     board = Switchboard()
     generation = generation_with(True)
@@ -78,7 +94,80 @@ def test_who_gives_up_the_last_lease_of_a_draining_generation_empties_it_too() -
     assert emptied == [old]
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - {State.READY}))
+def test_a_generation_that_drains_is_taken_back_with_its_streams() -> None:
+    emptied: list[Generation] = []
+    board = Switchboard(emptied.append)
+    old, new = generation_with(True, number=1), generation_with(True, number=2)
+    board.switch(old, 1.0)
+    stays, leaves = board.lease(), board.lease()
+    assert stays is leaves is old.seats[0]
+    board.switch(new, 2.0)
+    lease = board.lease()
+    assert lease is new.seats[0]
+    assert board.switch(old, 3.0) is new
+    assert (old.state, new.state, board.active) == (State.ACTIVE, State.DRAINING, old)
+    assert (old.open, old.total, old.since) == (2, 2, 3.0)
+    assert board.lease() is old.seats[0]
+    for _ in range(3):
+        board.release(old.seats[0])
+    assert (old.open, emptied) == (0, [])  # it does not drain any more: without a stream it is idle
+    board.release(lease)
+    assert emptied == [new]
+    assert board.switch(new, 4.0) is old  # and the other way round, though it has none
+
+
+def test_a_warm_generation_is_taken_back_as_it_is() -> None:
+    emptied: list[Generation] = []
+    board = Switchboard(emptied.append)
+    old, new = generation_with(True, number=1, state=State.WARM), generation_with(True, number=2)
+    board.switch(new, 1.0)
+    assert board.switch(old, 2.0) is new
+    seat = board.lease()
+    assert seat is old.seats[0]
+    assert board.switch(new, 3.0) is old
+    board.release(seat)
+    assert emptied == [old]
+    assert (old.state, new.state, old.total) == (State.DRAINING, State.ACTIVE, 1)
+
+
+def test_a_switch_to_the_active_one_changes_nothing() -> None:
+    board = Switchboard()
+    generation = generation_with(True)
+    board.switch(generation, 1.0)
+    with pytest.raises(Impossible):
+        board.switch(generation, 2.0)
+    assert (board.active, generation.state, generation.since) == (generation, State.ACTIVE, 1.0)
+
+
+def test_a_door_that_is_taken_away_drains_what_it_has() -> None:
+    emptied: list[Generation] = []
+    board = Switchboard(emptied.append)
+    assert board.retire(0.5) is None  # it had not begun to serve
+    generation = generation_with(True)
+    board.switch(generation, 1.0)
+    seat = board.lease()
+    assert seat is not None
+    assert board.retire(2.0) is generation
+    assert (board.active, generation.state, generation.since) == (None, State.DRAINING, 2.0)
+    assert board.lease() is None
+    assert emptied == []
+    board.release(seat)
+    assert emptied == [generation]
+    assert board.retire(3.0) is None
+    assert repr(board) == "<Switchboard to None>"
+
+
+def test_a_door_that_is_being_stopped_is_not_taken_away_as_well() -> None:
+    board = Switchboard()
+    generation = generation_with(True)
+    board.switch(generation, 1.0)
+    generation.happen(Happening.STOPPED, 2.0)
+    with pytest.raises(Impossible):
+        board.retire(3.0)
+    assert (board.active, generation.state, generation.since) == (generation, State.STOPPING, 2.0)
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - SWITCHABLE))
 def test_a_switch_to_what_is_not_ready_changes_nothing(state: State) -> None:
     board = Switchboard()
     old, new = generation_with(True, number=1), generation_with(True, number=2, state=state)
@@ -120,8 +209,11 @@ class Traffic(RuleBasedStateMachine):
         self.generations: list[Generation] = []
         self.drains: dict[int, Drain] = {}
         self.now = 100.0
+        self.past: Past | None = None
         # The model:
         self.leases: list[Lease] = []
+        self.unseated = 0
+        """Clients that were accepted, and still owe the PROXY header that they must begin with."""
         self.accepted = 0
         self.ended: Counter[str] = Counter()
         self.totals: Counter[int] = Counter()
@@ -141,7 +233,7 @@ class Traffic(RuleBasedStateMachine):
     def first_generation(self, processes: int) -> None:
         self.start(processes)
         self.prove(self.generations[0])
-        assert self.switch_to(self.generations[0]) is None
+        self.switch_to(self.generations[0])
 
     @precondition(lambda self: len(self.of(*CANDIDATE)) < 3)
     @rule(processes=st.integers(1, 3))
@@ -164,11 +256,32 @@ class Traffic(RuleBasedStateMachine):
     def a_candidate_fails(self, data: st.DataObject, how: Happening) -> None:
         data.draw(st.sampled_from(self.of(*CANDIDATE))).happen(how, self.now)
 
-    @precondition(lambda self: self.active and self.of(State.READY))
+    @precondition(lambda self: self.active and self.of(*SWITCHABLE))
     @rule(data=draws)
     def switch(self, data: st.DataObject) -> None:
-        old = self.active
-        assert self.switch_to(data.draw(st.sampled_from(self.of(State.READY)))) is old
+        self.switch_to(data.draw(st.sampled_from(self.of(*SWITCHABLE))))
+
+    @precondition(lambda self: self.active and self.of(*STANDING_BY))
+    @rule(data=draws)
+    def one_is_taken_back(self, data: st.DataObject) -> None:
+        """A swap with --reuse, or a rollback: by the version's name, or by the generation's."""
+        one = data.draw(st.sampled_from(self.of(*STANDING_BY)))
+        found = standing_by(self.generations, data.draw(st.sampled_from([one.version, one.id])))
+        assert found is not None
+        assert found.version == one.version
+        assert found.number >= one.number
+        before = found.open, found.total
+        self.switch_to(found)
+        assert (found.open, found.total) == before
+
+    @precondition(lambda self: self.past is not None and self.active)
+    @rule()
+    def rollback(self) -> None:
+        assert self.past is not None
+        found = standing_by(self.generations, self.past.id)
+        if found is not None:
+            assert found.number == self.past.number
+            self.switch_to(found)
 
     @precondition(lambda self: self.active)
     @rule(processes=st.integers(1, 3), count=st.integers(1, 3))
@@ -179,27 +292,73 @@ class Traffic(RuleBasedStateMachine):
         self.prove(self.generations[-1])
         self.switch_to(self.generations[-1])
 
+    @precondition(lambda self: self.not_to_be_switched_to())
     @rule(data=draws)
     def a_switch_that_cannot_be_changes_nothing(self, data: st.DataObject) -> None:
-        wrong = [g for g in self.generations if g.state is not State.READY or self.active is None]
-        before = self.board.active, [g.state for g in self.generations]
+        before = self.standing()
         with pytest.raises(Impossible):
-            self.board.switch(data.draw(st.sampled_from(wrong)), self.now)
-        assert (self.board.active, [g.state for g in self.generations]) == before
+            self.board.switch(data.draw(st.sampled_from(self.not_to_be_switched_to())), self.now)
+        assert self.standing() == before
 
-    def switch_to(self, generation: Generation) -> Generation | None:
+    def not_to_be_switched_to(self) -> list[Generation]:
+        stopped = self.board.active is not None and self.active is None
+        return [generation for generation in self.generations if generation.state not in SWITCHABLE or stopped]
+
+    def switch_to(self, generation: Generation) -> None:
+        before = self.active
         old = self.board.switch(generation, self.now)
+        assert old is before
         assert self.board.active is generation
+        self.drains.pop(generation.number, None)  # one that is taken back drains no more
         if old is not None:
             self.drains[old.number] = Drain(self.now, timeout=60.0, close_over=20.0)
-        return old
+            self.past = Past(old.version, old.number)
 
-    @precondition(lambda self: self.active)
+    def standing(self) -> tuple[Generation | None, list[tuple[State, float]]]:
+        return self.board.active, [(generation.state, generation.since) for generation in self.generations]
+
+    @precondition(lambda self: self.active and len(self.generations) > 4)
+    @rule()
+    def the_door_is_taken_away(self) -> None:
+        """By a reload. It may come back with another one."""
+        before = self.active
+        assert before is not None
+        assert self.board.retire(self.now) is before
+        assert (self.board.active, before.state) == (None, State.DRAINING)
+        self.drains[before.number] = Drain(self.now, timeout=60.0, close_over=20.0)
+
+    @precondition(lambda self: self.board.active is None and self.of(*SWITCHABLE))
+    @rule(data=draws)
+    def the_door_comes_back(self, data: st.DataObject) -> None:
+        self.switch_to(data.draw(st.sampled_from(self.of(*SWITCHABLE))))
+
+    @precondition(lambda self: self.of(State.WARM))
+    @rule(data=draws)
+    def a_warm_one_cools(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.of(State.WARM))).happen(Happening.COOLED, self.now)
+
+    @rule(most=st.integers(2, 6))
+    def room_is_made_for_one_more(self, most: int) -> None:
+        before = self.standing()
+        try:
+            gone = to_send_away(self.generations, most, self.past)
+        except Full:
+            assert len(self.of(*RUNNING - {State.WARM})) >= most
+            assert self.standing() == before
+            return
+        assert self.standing() == before  # to say who has to go sends nobody away
+        for generation in gone:
+            assert not generation.open
+            generation.happen(Happening.COOLED, self.now)
+        assert not gone or len(self.of(*RUNNING)) == most - 1
+        assert len(self.of(*RUNNING)) < most
+
+    @precondition(lambda self: self.of(State.ACTIVE, *STANDING_BY))
     @rule(data=draws)
     def a_process_crashes_or_is_up_again(self, data: st.DataObject) -> None:
-        assert self.active is not None
-        down = [seat for seat in self.active.seats if not seat.up]
-        seat = data.draw(st.sampled_from(down or self.active.seats))
+        serves = self.active or data.draw(st.sampled_from(self.of(*STANDING_BY)))
+        down = [seat for seat in serves.seats if not seat.up]
+        seat = data.draw(st.sampled_from(down or serves.seats))
         seat.up = not seat.up
 
     @precondition(lambda self: self.of(State.STOPPING))
@@ -238,6 +397,24 @@ class Traffic(RuleBasedStateMachine):
                 self.leases.append(Lease(self.accepted, seat))
 
     @rule()
+    def a_client_comes_that_owes_a_header(self) -> None:
+        self.ledger.accept()
+        self.accepted += 1
+        self.unseated += 1
+
+    @precondition(lambda self: self.unseated)
+    @rule(valid=st.booleans())
+    def it_sends_one(self, valid: bool) -> None:
+        self.unseated -= 1
+        if not valid:
+            self.end_without_lease(Reason.PROXY_HEADER)
+        elif (seat := self.take_seat()) is None:
+            self.end_without_lease(Reason.NO_BACKEND)
+        else:
+            self.totals[seat.generation.number] += 1
+            self.leases.append(Lease(self.accepted, seat))
+
+    @rule()
     def a_dial_fails(self) -> None:
         self.ledger.accept()
         self.accepted += 1
@@ -267,7 +444,7 @@ class Traffic(RuleBasedStateMachine):
     def everybody_leaves(self) -> None:
         for lease in list(self.leases):
             self.end(lease, Reason.CLIENT_CLOSED)
-        assert self.ledger.open == sum(generation.open for generation in self.generations) == 0
+        assert self.ledger.open - self.unseated == sum(generation.open for generation in self.generations) == 0
 
     def end(self, lease: Lease, reason: Reason) -> None:
         self.give_back(lease)
@@ -295,8 +472,8 @@ class Traffic(RuleBasedStateMachine):
         self.now += seconds
 
     @precondition(lambda self: self.of(State.DRAINING))
-    @rule(data=draws)
-    def the_drain_is_looked_at(self, data: st.DataObject) -> None:
+    @rule(data=draws, happening=st.sampled_from([Happening.EMPTIED, Happening.KEPT_WARM]))
+    def the_drain_is_looked_at(self, data: st.DataObject, happening: Happening) -> None:
         generation = data.draw(st.sampled_from(self.of(State.DRAINING)))
         drain = self.drains[generation.number]
         due = drain.due(self.now, generation.open)
@@ -306,9 +483,10 @@ class Traffic(RuleBasedStateMachine):
             self.end(lease, Reason.DRAIN_CLOSED)
         if self.on(generation):
             with pytest.raises(Impossible, match="streams are open"):
-                generation.happen(Happening.EMPTIED, self.now)
+                generation.happen(happening, self.now)
         else:
-            generation.happen(Happening.EMPTIED, self.now)
+            kept = happening is Happening.KEPT_WARM
+            assert generation.happen(happening, self.now) is (State.WARM if kept else State.STOPPING)
 
     # -- frontdoor itself -------------------------------------------------------------------------------------------
 
@@ -317,10 +495,12 @@ class Traffic(RuleBasedStateMachine):
     def the_door_process_dies(self) -> None:
         """What is left: the ledger's memory, and the generations with their numbers and totals."""
         self.ledger = Ledger(self.memory)
-        assert self.ledger.open == len(self.leases)
-        assert self.ledger.restore() == len(self.leases)
-        self.ended["lost"] += len(self.leases)
+        lost = len(self.leases) + self.unseated
+        assert self.ledger.open == lost
+        assert self.ledger.restore() == lost
+        self.ended["lost"] += lost
         self.leases.clear()
+        self.unseated = 0
         self.told.clear()
         self.emptied.clear()
         self.board = Switchboard(self.told.append)
@@ -341,7 +521,7 @@ class Traffic(RuleBasedStateMachine):
     def frontdoor_stops(self) -> None:
         for lease in list(self.leases):
             self.end(lease, Reason.SHUTDOWN)
-        for generation in self.of(State.ACTIVE, State.DRAINING, *CANDIDATE):
+        for generation in self.of(State.ACTIVE, *STANDING_BY, *CANDIDATE):
             generation.happen(Happening.STOPPED, self.now)
 
     # -- what always holds ------------------------------------------------------------------------------------------
@@ -351,6 +531,8 @@ class Traffic(RuleBasedStateMachine):
         assert len(self.of(State.ACTIVE)) <= 1
         if self.active is not None:
             assert self.board.active is self.active
+        else:
+            assert self.board.active is None or self.board.active.state in (State.STOPPING, State.STOPPED)
 
     @invariant()
     def no_retired_generation_has_a_lease(self) -> None:
@@ -366,7 +548,7 @@ class Traffic(RuleBasedStateMachine):
     @invariant()
     def the_ledger_adds_up(self) -> None:
         assert self.ledger.accepted == self.accepted == self.ledger.open + sum(self.ledger.ended.values())
-        assert self.ledger.open == len(self.leases)
+        assert self.ledger.open == len(self.leases) + self.unseated
         assert self.ledger.ended == +self.ended
 
     @invariant()

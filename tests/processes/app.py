@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 listener = socket.socket(socket.AF_UNIX)
 
@@ -18,9 +19,25 @@ def serve(answer: str) -> None:
     """Answer every request so, until a signal comes."""
     while True:
         client, _ = listener.accept()
-        if client.recv(4096):
-            client.sendall(unescaped(answer))
-        client.close()
+        with suppress(BrokenPipeError), client:
+            if client.recv(4096):
+                client.sendall(unescaped(answer))
+
+
+def take(_: str) -> None:
+    """Listen on the socket that was passed (sd_listen_fds(3))."""
+    global listener
+    assert (os.environ["LISTEN_FDS"], int(os.environ["LISTEN_PID"])) == ("1", os.getpid())
+    listener = socket.socket(fileno=3)
+
+
+def page(path: str) -> None:
+    """Answer every request with what is in the file then."""
+    while True:
+        client, _ = listener.accept()
+        with suppress(BrokenPipeError), client, open(path) as file:
+            if client.recv(4096):
+                client.sendall(unescaped(file.read()))
 
 
 def say(text: str) -> None:
@@ -85,7 +102,8 @@ def unescaped(text: str) -> bytes:
 
 
 ACTS: dict[str, Callable[[str], None]] = {
-    act.__name__: act for act in (listen, serve, say, flood, env, deaf, polite, helper, read, notify, die, wait)
+    act.__name__: act
+    for act in (listen, take, serve, page, say, flood, env, deaf, polite, helper, read, notify, die, wait)
 } | {"exit": leave}
 
 if __name__ == "__main__":

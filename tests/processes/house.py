@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from frontdoor.config import parse
+from frontdoor.config import HealthSettings, parse
 from frontdoor.keeper import wire
 from frontdoor.keeper.link import ChildReport, Link
 from frontdoor.policy.generation import Generation
@@ -45,7 +45,6 @@ listen = ["127.0.0.1:0"]
 active = "v1"
 
 [backends."*"]
-command = {command}
 {backend}
 
 [ready]
@@ -66,6 +65,8 @@ class House:
         self.folder = folder
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.backends: list[Backend] = []
+        self.health: HealthSettings | None = None
+        """Of all backends, as after the last reload."""
         self._nursery = nursery
         link.on_exit = self._on_exit
 
@@ -74,19 +75,26 @@ class House:
             backend.on_report(report)
 
     def backend(self, *acts: str, command: list[str] | None = None, backend: str = "", ready: str = "") -> Backend:
-        """A backend that acts so; ``backend`` and ``ready`` are lines of the config's tables."""
+        """A backend that acts so; without acts and command somebody else's.
+
+        ``backend`` and ``ready`` are lines of the config's tables.
+        """
         argv = command or [sys.executable, "-IS", APP, "{socket}", *(act.replace("{", "{{") for act in acts)]
-        text = CONFIG.format(command=json.dumps(argv), backend=backend, ready=ready, folder=self.folder)
+        if command or acts:
+            backend = f"command = {json.dumps(argv)}\n{backend}"
+        text = CONFIG.format(backend=backend, ready=ready, folder=self.folder)
         settings = parse(text, f"{self.folder}/config.toml").doors["main"]
         it = Backend(
             Generation("v1", len(self.backends) + 1, 0.0),
             settings.backend("v1"),
             settings.ready,
             door="main",
+            home=self.folder,
             runtime_dir=self.folder,
+            health=lambda: self.health,
             link=self.link,
             publish=lambda event, **fields: self.events.append((event, fields)),
-            told=lambda pid, line: None,
+            told=lambda line: None,
         )
         self.backends.append(it)
         return it

@@ -9,7 +9,7 @@ import pytest
 
 from frontdoor.keeper.link import ChildReport
 from frontdoor.policy import backoff
-from frontdoor.processes.process import Life
+from frontdoor.processes.member import Life
 from keeper.watching import children
 from processes.house import APP, House, until, write_line
 

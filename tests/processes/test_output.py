@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frontdoor.processes import output
-from frontdoor.processes.output import CHUNK, LINE, LINES, PIPE, Reader, Ring
+from frontdoor.processes.output import CHUNK, LINE, LINES, PIPE, Line, Reader, Ring
 from keeper.watching import descriptors
 from processes.house import until
 
@@ -20,13 +21,13 @@ class Pipe:
     def __init__(self) -> None:
         read, self.write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read, False)
-        self.told: list[tuple[int, str]] = []
-        self.ring = Ring(lambda pid, line: self.told.append((pid, line)))
+        self.told: list[Line] = []
+        self.ring = Ring(self.told.append)
         self.reader = Reader(read, 4711, self.ring)
 
     @property
     def lines(self) -> list[str]:
-        return [line for _, line in self.told]
+        return [line.text for line in self.told]
 
     def write(self, data: bytes) -> None:
         assert os.write(self.write_end, data) == len(data)
@@ -55,7 +56,9 @@ async def test_lines_are_told_as_they_come_each_with_its_pid(pipe: Pipe, nursery
     nursery.start_soon(pipe.reader.run)
     pipe.write(b"one\ntwo\r\nthr")
     await until(lambda: len(pipe.told) == 2)
-    assert pipe.told == [(4711, "one"), (4711, "two")]
+    assert [(line.pid, line.text) for line in pipe.told] == [(4711, "one"), (4711, "two")]
+    assert time.time() - 60 < pipe.told[0].time <= pipe.told[1].time <= time.time()
+    assert pipe.ring.lines == pipe.told
     pipe.write(b"ee\n\n")
     await until(lambda: len(pipe.told) == 4)
     assert pipe.lines == ["one", "two", "three", ""]
@@ -96,7 +99,7 @@ async def test_a_long_line_is_cut_and_nothing_of_it_is_lost(pipe: Pipe, length: 
 def test_how_it_is_cut_does_not_depend_on_how_it_came(parts: list[bytes], line: int) -> None:
     def lines(pieces: list[bytes]) -> list[str]:
         found: list[str] = []
-        reader = Reader(-1, 1, Ring(lambda pid, text: found.append(text)))
+        reader = Reader(-1, 1, Ring(lambda line: found.append(line.text)))
         for piece in pieces:
             reader._take(piece)
         reader._flush()
@@ -149,7 +152,7 @@ async def test_who_prints_without_a_pause_does_not_hold_up_others(pipe: Pipe, nu
 
 async def test_a_flood_is_read_to_its_end_and_does_not_fill_the_memory(pipe: Pipe) -> None:
     size = 100_000_000
-    pipe.ring._told = lambda pid, line: None
+    pipe.ring._told = lambda line: None
     process = await trio.lowlevel.open_process(["head", "-c", str(size), "/dev/zero"], stdout=pipe.write_end)
     before = memory()
     await read_to_the_end(pipe)

@@ -12,7 +12,8 @@ import trio
 from frontdoor.keeper.link import ChildReport
 from frontdoor.policy import backoff
 from frontdoor.processes.backend import Backend
-from frontdoor.processes.process import Life
+from frontdoor.processes.member import Life
+from frontdoor.processes.process import Process
 from keeper.watching import alive, children, descriptors, stat
 from processes.house import APP, House, until, write_line
 
@@ -342,6 +343,7 @@ async def test_an_adopted_process_goes_on(house: House) -> None:
     assert house.events == [], "nothing was started"
     os.kill(report.pid, signal.SIGKILL)
     await house.said("backend.ready")
+    assert isinstance(process, Process)
     assert (process.restarts, process.key) == (7, "main/g1/0.8")
     backend.stop()
     await house.ended(backend)

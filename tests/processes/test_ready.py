@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import socket
 import tempfile
@@ -11,9 +12,9 @@ import pytest
 import trio
 import trio.testing
 
-from frontdoor.config import ReadySettings
+from frontdoor.config import ReadyCheck, ReadySettings
 from frontdoor.processes import ready
-from frontdoor.processes.ready import Notify, NotReady
+from frontdoor.processes.ready import CannotAsk, Notify, NotReady
 from keeper.watching import descriptors
 
 Answer = Callable[[trio.SocketStream], Awaitable[None]]
@@ -113,6 +114,22 @@ async def test_connect_wants_a_stream_socket(path: str) -> None:
         assert await connect(path) == f"its socket cannot be reached: Protocol wrong type for socket ({path})"
 
 
+@pytest.mark.parametrize("make", [os.mkdir, lambda path: os.close(os.open(path, os.O_CREAT))], ids=["folder", "file"])
+async def test_connect_wants_a_socket_and_nothing_else(path: str, make: Callable[[str], None]) -> None:
+    make(path)
+    assert await connect(path) == f"what is there is not a socket ({path})"
+
+
+async def test_without_a_descriptor_of_our_own_nothing_is_known_of_it(path: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(CannotAsk, match="Too many open files"):
+            await ready.connect(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 async def test_connect_waits_for_room_in_the_backlog(path: str, nursery: trio.Nursery) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
@@ -131,6 +148,26 @@ async def test_connect_waits_for_room_in_the_backlog(path: str, nursery: trio.Nu
 
 
 # -- http ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("proxy_protocol", "header"),
+    [
+        ("off", b""),
+        ("v1", b"PROXY UNKNOWN\r\n"),
+        ("v2", b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"),
+    ],
+)
+async def test_http_says_first_that_it_is_frontdoor_itself_where_that_is_expected(
+    app: Callable[[Answer], None], path: str, proxy_protocol: str, header: bytes
+) -> None:
+    async def strict(stream: trio.SocketStream) -> None:
+        assert (await stream.receive_some()).startswith(header + b"GET /healthz HTTP/1.1\r\n")
+        await stream.send_all(GOOD["204"])
+
+    app(strict)
+    with trio.fail_after(10):
+        await ready.over_socket(ReadyCheck("http", "/healthz"), path, proxy_protocol)()
 
 
 GOOD = {
@@ -284,6 +321,19 @@ async def test_notify_reads_on_so_that_nobody_who_tells_it_more_has_to_wait(
         tell(notify, b"READY=1", b"WATCHDOG=1")  # raises BlockingIOError when nobody reads
         await trio.testing.wait_all_tasks_blocked()
     nursery.cancel_scope.cancel()
+
+
+def test_notify_can_be_told_by_a_process_of_another_user(notify: Notify) -> None:
+    assert oct(os.stat(notify.path).st_mode & 0o777) == "0o666"
+
+
+def test_a_link_that_somebody_puts_in_its_place_changes_nothing(folder: str) -> None:
+    with open(f"{folder}/secret", "w"):
+        os.chmod(f"{folder}/secret", 0o600)
+    os.symlink(f"{folder}/secret", f"{folder}/link")
+    ready._open_to_all(f"{folder}/link")
+    ready._open_to_all(f"{folder}/secret")
+    assert oct(os.stat(f"{folder}/secret").st_mode & 0o777) == "0o600"
 
 
 async def test_notify_takes_the_place_of_one_that_was_left_behind(folder: str) -> None:

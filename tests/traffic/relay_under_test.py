@@ -9,9 +9,11 @@ import fcntl
 import math
 import os
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_network
 
 import pytest
 import trio
@@ -88,7 +90,7 @@ class StandIn:
 class Door:
     """One gate on 127.0.0.1 and the rooms behind it."""
 
-    def __init__(self, limits: Limits, nursery: trio.Nursery, folder: str, narrow: bool, pipes: int) -> None:
+    def __init__(self, limits: Limits, nursery: trio.Nursery, folder: str, narrow: bool, pipes: int, room: int) -> None:
         self.narrow = narrow
         self.pipes = pipes
         """How many pipes there may be from now on."""
@@ -98,7 +100,7 @@ class Door:
         self.switchboard = Switchboard(self.emptied.append)
         self.ledger = Ledger()
         self.relay = CountedRelay(lambda streams, pipes: pipes <= self.pipes)
-        self.listener = Listener(self.relay, nursery)
+        self.listener = Listener(self.relay, nursery, room)
         self.sweeper = Sweeper(self.relay)
         self.gate = Gate("main", self.switchboard, self.ledger, limits, open_listeners("127.0.0.1:0"))
         if narrow:
@@ -231,12 +233,14 @@ async def open_door(
     narrow: bool = False,
     one_page_pipes: bool = False,
     pipes: int = 1 << 30,
+    room: int = sys.maxsize,
     backlog: int | None = 4096,
+    trusted: str | None = None,
     serve: Callable[[Peer], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Door]:
     """An open door with v1 behind it. With ``serve`` a task answers each of v1's connections, else the test does.
 
-    ``narrow``: the buffers between relay and client are small.
+    ``narrow``: the buffers between relay and client are small. ``trusted``: the network that has to send PROXY headers.
     """
     limits = Limits(connections, connect_timeout, hold_timeout, idle_timeout, half_close_timeout)
     with (
@@ -254,9 +258,10 @@ async def open_door(
         patch.setattr(pipes_module, "Pipe", make_pipe)
         with contextlib.ExitStack() as after:
             async with trio.open_nursery() as nursery:
-                door = Door(limits, nursery, folder, narrow, pipes)
+                door = Door(limits, nursery, folder, narrow, pipes, room)
                 doors.append(door)
                 after.callback(door.demolish)  # not before the relay has stopped
+                door.gate.trusted = (ip_network(trusted),) if trusted else ()
                 door.switch("v1", backlog=backlog)
                 door.listener.open(door.gate)
                 nursery.start_soon(door.relay.run)

@@ -4,15 +4,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import trio
 
+from frontdoor.keeper.listeners import open_listeners
+from frontdoor.policy.generation import Seat
+from frontdoor.policy.ledger import Ledger, Reason
+from frontdoor.sockets import dial
 from frontdoor.traffic import listener as module
+from frontdoor.traffic.gate import Gate
 from traffic.peers import Peer, quiet, receive, rest, until
-from traffic.relay_under_test import open_door
+from traffic.relay_under_test import Door, open_door
 
 TESTS = os.path.dirname(os.path.dirname(__file__))
 
@@ -93,6 +98,95 @@ async def test_who_is_here_and_has_no_backend_for_want_of_a_descriptor_goes_firs
             await door.backend.greet()
             assert await receive(client, 4) == b"v1#1"
         assert door.episodes == ["open files"]
+
+
+async def test_a_descriptor_that_was_missing_for_one_dial_stops_nobody_when_a_sibling_took_the_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_door() as door:
+        here = door.backend.seat
+        here.generation.seats.append(Seat(here.generation, 1, here.address, up=True))
+        refused: list[str] = []
+
+        def refuse_once(address: str) -> int | None:
+            if not refused:
+                refused.append(address)
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return dial(address)
+
+        monkeypatch.setattr(module, "dial", refuse_once)
+        for _ in range(3):
+            client = await door.connect()
+            await door.backend.greet()
+            assert await receive(client, 4) == b"v1#1"
+        assert refused
+        assert door.episodes == []
+        for stream in door.relay.streams:
+            door.relay.abandon(stream, Reason.SHUTDOWN)
+
+
+# -- several doors ----------------------------------------------------------------------------------------------------
+
+ROOM = 60
+"""Streams that there are descriptors for, at all doors together."""
+
+SHARE = 5
+"""What is kept of it for each of three."""
+
+
+@contextlib.contextmanager
+def beside(door: Door) -> Iterator[Gate]:
+    """Another gate with the same backend, in the same room."""
+    gate = Gate("beside", door.switchboard, Ledger(), door.gate.limits, open_listeners("127.0.0.1:0"))
+    door.listener.open(gate)
+    try:
+        yield gate
+    finally:
+        for stream in door.relay.streams:
+            if stream.gate is gate:
+                door.relay.abandon(stream, Reason.SHUTDOWN)
+        door.listener.close(gate)
+        for listening in gate.listeners:
+            listening.close()
+
+
+async def flood(door: Door, gate: Gate) -> int:
+    """More clients than there is room for; how many of them are let in."""
+    (listening,) = gate.listeners
+    door.address = listening.getsockname()
+    for _ in range(ROOM + 1):
+        door.dial()
+    await until(lambda: gate.full)
+    return gate.ledger.open
+
+
+async def test_a_flood_at_two_doors_leaves_a_third_one_its_share() -> None:
+    async with open_door(room=ROOM) as door:
+        with beside(door) as other, beside(door) as third:
+            assert await flood(door, door.gate) == ROOM - 2 * SHARE
+            assert await flood(door, other) == SHARE
+            assert await flood(door, third) == SHARE
+            assert door.episodes == ["open files"]
+
+            # A share that is free stays free for the door whose it is.
+            gone = [stream for stream in door.relay.streams if stream.gate is third]
+            for stream in gone:
+                door.relay.abandon(stream, Reason.CLIENT_CLOSED)
+            await until(lambda: third.ledger.accepted == 2 * SHARE)
+            await until(lambda: third.full)
+            assert [gate.ledger.open for gate in (door.gate, other, third)] == [ROOM - 2 * SHARE, SHARE, SHARE]
+
+
+async def test_a_door_that_is_alone_has_no_limit_but_its_own() -> None:
+    async with open_door(room=3, connections=5) as door:
+        for _ in range(8):
+            await door.connect()
+        await until(lambda: door.gate.full)
+        assert door.ledger.open == 5
+        assert door.episodes == ["limits.connections"]
+
+
+# -- no descriptor left -----------------------------------------------------------------------------------------------
 
 
 class ShortOfFiles:
