@@ -9,29 +9,20 @@ import contextlib
 import json
 import os
 import re
-import signal
 import socket
-import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator
-from typing import BinaryIO
 
 import trio
 
+from load.frontdoor import Frontdoor
 from load.harness import Clients, Load
 from load.report import table
 from load.sabotage import relay
-from load.session import first
+from load.script import ScriptError, run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FRONTDOOR = os.path.join(os.path.dirname(sys.executable), "frontdoor")
 SWAPS = ("v2", "v1")
 PORT = 8080  # the one of config.toml; another one where it is taken
-
-
-class DemoError(Exception):
-    """The demo cannot go on; says why."""
 
 
 def copy_config(folder: str) -> str:
@@ -43,7 +34,7 @@ def copy_config(folder: str) -> str:
     app = json.dumps(os.path.join(ROOT, "backends", "chat.py"), ensure_ascii=False)
     text, apps = re.subn(r'"backends/chat\.py"', lambda _: app, text)
     if not listens or not apps:
-        raise DemoError("config.toml is no longer the sample: the demo wants its `listen` and its backends/chat.py")
+        raise ScriptError("config.toml is no longer the sample: the demo wants its `listen` and its backends/chat.py")
     path = os.path.join(folder, "config.toml")
     with open(path, "w", encoding="utf-8") as copy:
         copy.write(text)
@@ -59,84 +50,6 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-class Frontdoor:
-    """The frontdoor that the demo runs, by its command line."""
-
-    def __init__(self, config: str, log: str) -> None:
-        self._config = config
-        self._control = trio.Path(config).parent / "run" / "control.sock"
-        self._log = log
-        # What belongs to a service that this demo may be started from must not lead to that service's folder.
-        foreign = ("PYTHONPATH", "RUNTIME_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "FRONTDOOR_CONTROL")
-        self._env = {key: value for key, value in os.environ.items() if key not in foreign}
-
-    @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Run `frontdoor serve`; on leaving, stop it, whatever has happened. Raises DemoError if it does not start."""
-        with self._new_log() as log:
-            process = await trio.lowlevel.open_process(
-                [FRONTDOOR, "serve", self._config],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._env,
-                start_new_session=True,  # a Ctrl-C is for the demo: it stops frontdoor when its clients are gone
-            )
-        try:
-            await self._ready(process)
-            yield
-        finally:
-            with trio.CancelScope(shield=True):
-                await stop(process)
-
-    def _new_log(self) -> BinaryIO:
-        return open(self._log, "wb")
-
-    async def _ready(self, process: trio.Process) -> None:
-        with trio.move_on_after(60):
-            while process.poll() is None:
-                await trio.sleep(0.1)
-                if not await self._control.exists():
-                    continue  # asking costs a process: not before there is somebody to ask
-                status = await self._run("status", "--json")
-                if status.returncode == 0 and json.loads(status.stdout)["doors"][0]["active"]:
-                    return
-        raise DemoError("frontdoor did not start")
-
-    async def door(self) -> tuple[str, str]:
-        """The address that the door listens on, and the id of its active generation."""
-        status = await self._run("status", "--json")
-        if status.returncode != 0:
-            raise DemoError(f"no status: {status.stderr.decode().strip()}")
-        door = json.loads(status.stdout)["doors"][0]
-        return door["listen"][0], door["active"]
-
-    async def swap(self, version: str) -> None:
-        """`frontdoor swap VERSION`, its progress shown. Raises DemoError if it fails."""
-        swap = await self._run("swap", version, show=True)
-        if swap.returncode != 0:
-            raise DemoError(f"frontdoor swap {version} failed with exit code {swap.returncode}")
-
-    async def _run(self, verb: str, *more: str, show: bool = False) -> subprocess.CompletedProcess[bytes]:
-        command = [FRONTDOOR, verb, *more, "--config", self._config]
-        return await trio.run_process(command, capture_stdout=True, capture_stderr=not show, check=False, env=self._env)
-
-    def last_words(self) -> str:
-        """The end of what `frontdoor serve` has printed."""
-        with open(self._log, encoding="utf-8", errors="replace") as log:
-            return "".join(log.readlines()[-20:])
-
-
-async def stop(process: trio.Process) -> None:
-    """End `frontdoor serve`: politely, then by the second signal that means "at once", then by force."""
-    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        process.send_signal(number)
-        with trio.move_on_after(5):
-            await process.wait()
 
 
 async def demo(options: argparse.Namespace, folder: str) -> bool:
@@ -168,7 +81,7 @@ async def demo(options: argparse.Namespace, folder: str) -> bool:
                     load.switched(active)
                     await load.progress()
                     await trio.sleep(options.seconds)
-        except* DemoError:
+        except* ScriptError:
             print(frontdoor.last_words(), file=sys.stderr)
             raise
     result = load.result()
@@ -187,30 +100,6 @@ def say(line: str) -> None:
     print(f"demo: {line}", flush=True)
 
 
-async def run(options: argparse.Namespace) -> int:
-    """Run the demo until it ends or a signal ends it; the exit code."""
-    code = 130
-    with (
-        tempfile.TemporaryDirectory(prefix="frontdoor-demo-") as folder,
-        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals,
-    ):
-        async with trio.open_nursery() as nursery:
-
-            async def watch() -> None:
-                await anext(signals)
-                say("interrupted: stopping what was started")
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(watch)
-            try:
-                code = 0 if await demo(options, folder) else 1
-            except* DemoError as errors:
-                say(f"FAILED: {first(errors)}")
-                code = 1
-            nursery.cancel_scope.cancel()
-    return code
-
-
 def main() -> None:
     """Read the command line, and run the demo."""
     parser = argparse.ArgumentParser(
@@ -222,7 +111,8 @@ def main() -> None:
     parser.add_argument(
         "--sabotage", action="store_true", help="put a bad door in between: must fail, with exit code 1"
     )
-    sys.exit(trio.run(run, parser.parse_args()))
+    options = parser.parse_args()
+    sys.exit(trio.run(run, "demo", lambda folder: demo(options, folder), say))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ class Clients:
 
     websockets: int = 20
     staying: int | None = None  # so many of them stay open for the whole load, the others come and go; None: half
+    lifetimes: tuple[int, int] = (3, 30)  # rounds, between which those that come and go live
     new: int = 4  # HTTP, each request on a connection of its own
     keep_alive: int = 4  # HTTP, several requests on one connection, which must stay on one generation
     slow: int = 0
@@ -129,8 +130,13 @@ def _clients(clients: Clients) -> list[tuple[Row, Client]]:
         add(count, kind, functools.partial(http_client, ask=ask, longest=longest))
 
     staying = clients.websockets - clients.websockets // 2 if clients.staying is None else clients.staying
-    add(staying, "websocket", functools.partial(websocket_client, stays=True), "ws-stays")
-    add(clients.websockets - staying, "websocket", functools.partial(websocket_client, stays=False), "ws-moves")
+    add(staying, "websocket", functools.partial(websocket_client, lifetimes=None), "ws-stays")
+    add(
+        clients.websockets - staying,
+        "websocket",
+        functools.partial(websocket_client, lifetimes=clients.lifetimes),
+        "ws-moves",
+    )
     http(clients.new, "new", whoami, 1)
     http(clients.keep_alive, "keep-alive", whoami, 20)
     http(clients.slow, "slow", slow, 1)

@@ -14,10 +14,15 @@ LARGEST = 20_000  # bytes of the largest message
 GOODBYE = "goodbye"
 
 
-async def websocket_client(session: Session, row: Row, rng: random.Random, *, stays: bool) -> None:
-    """One WebSocket after the other until the load stops; with `stays`, a single one for all that time."""
+async def websocket_client(
+    session: Session, row: Row, rng: random.Random, *, lifetimes: tuple[int, int] | None
+) -> None:
+    """One WebSocket after the other until the load stops, each for a number of rounds between those two.
+
+    None: a single one for all that time.
+    """
     while not session.stopping.is_set():
-        lifetime = None if stays else rng.randint(3, 30)
+        lifetime = rng.randint(*lifetimes) if lifetimes else None
         try:
             await _one_websocket(session, row, rng, lifetime)
         except* FAILURES as error:
