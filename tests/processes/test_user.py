@@ -69,11 +69,6 @@ async def test_it_runs_as_that_user_in_a_folder_of_his(
     [
         ('user = "nobody-of-that-name"', "there is no user called 'nobody-of-that-name' on this machine"),
         ('group = "no-such-group"', "there is no group called 'no-such-group' on this machine"),
-        pytest.param(
-            'user = "daemon"',
-            "only root can start it as user daemon, and frontdoor does not run as root",
-            marks=pytest.mark.skipif(os.geteuid() == 0, reason="root can"),
-        ),
     ],
 )
 async def test_who_it_cannot_run_as_is_said(house: House, who: str, why: str) -> None:
