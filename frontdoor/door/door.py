@@ -65,6 +65,8 @@ class Door:
         self.history = History()
         self.remembered: DoorState | None = None
         """What the frontdoor before this one has left behind of it."""
+        self.wanted = settings.active
+        """The version that its first generation should be, by the rule of ``active``."""
         self.paused = False
         self.removed = trio.Event()
         """It is not in the config any more, and finishes what it has."""
@@ -165,8 +167,9 @@ class Door:
         self.world.nursery.start_soon(self._run_swap, swap)
         return swap
 
-    def make_room(self, most: int) -> None:
+    def make_room(self) -> None:
         """Send warm generations away, so that one more may be started. Raises Full: those that are left serve."""
+        most = self.settings.swap.max_generations
         for generation in to_send_away(self.fleet.generations.values(), most, self.history.previous):
             self.warm[generation.number].cool()
 
@@ -238,9 +241,9 @@ class Door:
         if draining is not None:
             draining.changed()
 
-    def serve(self, backend: Backend, wanted: str) -> None:
-        """Make the first generation, which is ready, the active one. ``wanted``: the version that it should be."""
-        self._as_remembered = backend.generation.version != wanted
+    def serve(self, backend: Backend) -> None:
+        """Make the first generation, which is ready, the active one."""
+        self._as_remembered = backend.generation.version != self.wanted
         backend.generation.happen(Happening.PROVED_READY, time.time())
         if state := self.remembered:
             self.history = History.resumed(backend.generation.version, state.active, state.previous)

@@ -17,7 +17,7 @@ from frontdoor.door.state import choose
 from frontdoor.door.swap import OUTPUT_SHOWN
 from frontdoor.door.world import World
 from frontdoor.keeper.link import Held, Link, Refused
-from frontdoor.policy.generation import TABLE, Happening
+from frontdoor.policy.generation import Happening
 from frontdoor.policy.swap import Event
 from frontdoor.processes.backend import Backend
 
@@ -105,32 +105,13 @@ class Doors:
 
     # -- the first generation ---------------------------------------------------------------------------------------
 
-    def to_start(self, settings: DoorSettings) -> list[str]:
-        """The versions that a door may begin with, in this order: first what is to serve by the rule of ``active``.
-
-        To be asked before the door is opened: from then on the record is that of the new one.
-        """
-
-        def known(version: str) -> bool:
-            try:
-                settings.backend(version)
-            except UnknownVersion:
-                return False
-            return True
-
-        state = self.world.record.known(settings.name)
-        version, why = choose(settings.active, state, known)
-        if why:
-            self.world.log.warning("state.active", door=settings.name, reason=why)
-        # At last what served last: a new `active` that does not become ready is no reason to serve nothing.
-        last = [state.active] if state is not None and known(state.active) else []
-        return list(dict.fromkeys((version, settings.active, *last)))
-
-    async def first(self, door: Door, versions: Sequence[str], text: str) -> Backend:
-        """The first generation of a door, of the first of these versions that becomes ready. ``text``: of the config.
+    async def first(self, door: Door, text: str) -> Backend:
+        """The first generation of a door: of the first version that becomes ready. ``text``: of the config.
 
         Raises NotReady; its processes are ended then.
         """
+        versions = self._to_start(door)
+        door.wanted = versions[0]
         refusal: NotReady | None = None
         for version in versions:
             recipe = Recipe(version, door.settings.backend(version), door.settings.ready, text)
@@ -144,6 +125,24 @@ class Doors:
         assert refusal is not None, "there is a version to start"
         raise refusal
 
+    def _to_start(self, door: Door) -> list[str]:
+        """The versions that a door may begin with, in this order: first what is to serve by the rule of ``active``."""
+
+        def known(version: str) -> bool:
+            try:
+                door.settings.backend(version)
+            except UnknownVersion:
+                return False
+            return True
+
+        active, state = door.settings.active, door.remembered
+        version, why = choose(active, state, known)
+        if why:
+            self.world.log.warning("state.active", door=door.name, reason=why)
+        # At last what served last: a new `active` that does not become ready is no reason to serve nothing.
+        last = [state.active] if state is not None and known(state.active) else []
+        return list(dict.fromkeys((version, active, *last)))
+
     async def _first(self, door: Door, recipe: Recipe) -> Backend:
         backend = await door.fleet.start(door.fleet.add(recipe.version), recipe)
         event = await door.fleet.prove(backend, recipe.ready.deadline, self.world.stopping, door.removed)
@@ -152,8 +151,7 @@ class Doors:
         aborted = event is Event.ABORT
         refusal = NotReady(door.name, backend, why_not_ready(backend, event, recipe.ready.deadline), aborted=aborted)
         happening = Happening.ABANDONED if aborted else Happening.FAILED
-        if (backend.generation.state, happening) in TABLE:  # else: whoever takes the door away was there first
-            backend.generation.happen(happening, time.time())
+        backend.generation.happen_unless_late(happening, time.time())  # whoever takes the door away may have been first
         backend.generation.problem = str(refusal)
         if not aborted:
             reason = f"it did not become ready: {refusal}"
@@ -188,8 +186,7 @@ class Doors:
                 door.warm[number].cool()
             elif number not in door.draining:
                 # It never was active: the reload that brought this door has failed.
-                if (backend.generation.state, Happening.STOPPED) in TABLE:
-                    backend.generation.happen(Happening.STOPPED, time.time())
+                backend.generation.happen_unless_late(Happening.STOPPED, time.time())
                 self.world.nursery.start_soon(door.fleet.stop, backend)
         for backend in list(door.fleet.backends.values()):
             await backend.finished.wait()

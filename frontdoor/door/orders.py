@@ -20,9 +20,8 @@ def swap(door: Door, version: str, *, reuse: bool = False) -> Operation:
     if reuse:
         if (active := door.switchboard.active) is not None and version in (active.version, active.id):
             return _done(door, f"{active.id} is active already: nothing was changed")
-        found = standing_by(door.fleet.generations.values(), version)
-        if found is not None and found.able:
-            return door.begin_swap(Swap(door, door.fleet.backends[found.number])).operation
+        if taken := _take(door, version, rollback=False):
+            return taken
         if numbered:
             raise Refused(FAILED, f"{version} does not run any more, and cannot be used again; {door.serves}")
     note = f"nothing of {name} runs that could be used again: a new generation is started" if reuse else None
@@ -49,13 +48,8 @@ def rollback(door: Door) -> Operation:
     previous, version = door.history.previous, door.history.version_back(door.switchboard.active)
     if previous is None or version is None:
         raise Refused(FAILED, f"there is nothing to go back to: nothing else has served before; {door.serves}")
-    found = door.fleet.generations.get(previous.number or 0)
-    if found is not None and standing_by([found], found.id) and found.able:
-        return door.begin_swap(Swap(door, door.fleet.backends[found.number], rollback=True)).operation
-    again = standing_by(door.fleet.generations.values(), version)
-    if again is not None and again.able:
-        return door.begin_swap(Swap(door, door.fleet.backends[again.number], rollback=True)).operation
-    return _begin_new(door, version, rollback=True)
+    taken = _take(door, previous.id, rollback=True) or _take(door, version, rollback=True)
+    return taken or _begin_new(door, version, rollback=True)
 
 
 def abort(door: Door, number: int) -> Operation:
@@ -125,6 +119,14 @@ def recipe(settings: Settings, door: Door, version: str, ready: ReadySettings) -
     except UnknownVersion as error:
         raise Refused(USAGE, f"{error}; {door.serves}") from None
     return Recipe(version, backend, ready, settings.text)
+
+
+def _take(door: Door, name: str, *, rollback: bool) -> Operation | None:
+    """Start a swap to the newest generation of that version, or the one with that id, if it still runs and is able."""
+    found = standing_by(door.fleet.generations.values(), name)
+    if found is None or not found.able:
+        return None
+    return door.begin_swap(Swap(door, door.fleet.backends[found.number], rollback=rollback)).operation
 
 
 def _begin_new(door: Door, version: str, *, rollback: bool = False, note: str | None = None) -> Operation:

@@ -9,7 +9,6 @@
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
 
 import trio
 
@@ -106,7 +105,7 @@ class DoorProcess:
                 world = self._world(settings, log, bus, nursery, Record(file, log, known))
                 doors = self._doors = Doors(world)
                 self._stop = Stop(doors)
-                to_start = await self._open_doors(doors, held)
+                await self._open_doors(doors, held)
                 self._operator = DoorOperator(doors, held.keeper, held.since, self._stop.begin)
                 nursery.start_soon(self._operator.run)
                 nursery.start_soon(world.relay.run)
@@ -116,7 +115,7 @@ class DoorProcess:
                 for number in early:
                     if number in _STOPS:
                         self._on_signal(number)  # now: the first generation may take long to become ready, or never be
-                await self._begin(doors, held, to_start)
+                await self._begin(doors, held)
                 for number in early:
                     if number not in _STOPS:
                         self._on_signal(number)  # now there is something to restart
@@ -178,18 +177,12 @@ class DoorProcess:
         relay = Relay(lambda streams, pipes: 2 * (streams + pipes) + OTHER_DESCRIPTORS // 2 < self._nofile)
         return World(settings, self._link, relay, Listener(relay, nursery, room), bus, log, nursery, room, record)
 
-    async def _open_doors(self, doors: Doors, held: Held) -> dict[str, list[str]]:
-        """Take the public addresses, before anything is started: a port in use is said at once.
-
-        What each door may begin with.
-        """
-        to_start: dict[str, list[str]] = {}
+    async def _open_doors(self, doors: Doors, held: Held) -> None:
+        """Take the public addresses, before anything is started: a port in use is said at once."""
         for settings in doors.world.settings.doors.values():
-            to_start[settings.name] = doors.to_start(settings)
             await doors.open(settings, held, listening=not self._was_stopping)
-        return to_start
 
-    async def _begin(self, doors: Doors, held: Held, to_start: Mapping[str, Sequence[str]]) -> None:
+    async def _begin(self, doors: Doors, held: Held) -> None:
         """Restore each door, or start its first generation. It accepts as soon as it can serve, whatever others do."""
         refusals: list[NotReady] = []
         total = len(doors)
@@ -200,7 +193,7 @@ class DoorProcess:
                     door.say("door.restored", door.switchboard.active, pid=held.keeper, lost=lost)
                 if door.switchboard.active is None and not self._was_stopping:
                     # Also if this process died while it was doing that, or if it had failed.
-                    nursery.start_soon(self._first_generation, doors, door, held.keeper, to_start[door.name], refusals)
+                    nursery.start_soon(self._first_generation, doors, door, held.keeper, refusals)
             # Only now is there an await: before, what the keeper reports might be of a door that is not restored yet.
             for door in doors:
                 if door.switchboard.active is not None:
@@ -218,16 +211,14 @@ class DoorProcess:
             door.accept()
         await self._link.request("served")
 
-    async def _first_generation(
-        self, doors: Doors, door: Door, pid: int, versions: Sequence[str], refusals: list[NotReady]
-    ) -> None:
-        """Start one of these versions, in this order. One door in trouble leaves the others alone."""
+    async def _first_generation(self, doors: Doors, door: Door, pid: int, refusals: list[NotReady]) -> None:
+        """Start one door. When it is in trouble, it leaves the others alone."""
         try:
-            backend = await doors.first(door, versions, doors.world.settings.text)
+            backend = await doors.first(door, doors.world.settings.text)
         except NotReady as refusal:
             refusals.append(refusal)
             return
-        door.serve(backend, versions[0])
+        door.serve(backend)
         await door.tell_keeper()  # first: a successor must not end what clients have been let in to
         await self._accept(door)
         doors.say_started(door, pid)

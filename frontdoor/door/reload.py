@@ -48,8 +48,6 @@ class Reload:
         """Door → address → new listening sockets."""
         self._started: list[tuple[Door, Backend]] = []
         """New doors, with their first generations."""
-        self._wanted: dict[str, str] = {}
-        """New door → the version that it should begin with."""
         self._swaps: dict[str, Swap] = {}
 
     def __repr__(self) -> str:
@@ -111,11 +109,8 @@ class Reload:
                     self._check_address(address, door)
                     opened[address] = await listen(self._world.link, f"listen/{door.name}/{address}", address)
         for settings in added:
-            versions = self._doors.to_start(settings)
-            self._wanted[settings.name] = versions[0]
             door = await self._doors.open(settings)
-            backend = await self._doors.first(door, versions, self._new.text)
-            self._started.append((door, backend))
+            self._started.append((door, await self._doors.first(door, self._new.text)))
         for door in self._staying():
             settings = self._new.doors[door.name]
             if settings.active != door.settings.active or door.trouble:
@@ -165,7 +160,7 @@ class Reload:
             closing.append((door, self._relisten(door)))
             door.apply(self._new.doors[door.name])
         for door, backend in self._started:
-            door.serve(backend, self._wanted[door.name])
+            door.serve(backend)
             door.accept()
         self._go.set()
         self.operation.record(self._world.bus.publish("config.reloaded", changed=self._changed))

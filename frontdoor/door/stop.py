@@ -7,12 +7,12 @@ import trio
 
 from frontdoor.door.door import Door
 from frontdoor.door.doors import Doors
-from frontdoor.policy.generation import TABLE, Happening
+from frontdoor.policy.generation import Happening
 from frontdoor.policy.ledger import Reason
 from frontdoor.processes.backend import Backend
 from frontdoor.traffic.ending import FORCED_GOODBYE
 from frontdoor.traffic.stream import Stream
-from frontdoor.waiting import cancel_after
+from frontdoor.waiting import cut_short
 
 if TYPE_CHECKING:
     from frontdoor.door.operator import DoorOperator
@@ -64,11 +64,9 @@ class Stop:
                 nursery.start_soon(self._stop_door, door)
         # What was told of this last to the hooks: some of them send messages to people.
         with trio.move_on_after(LAST_HOOKS):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(cancel_after, self._now, nursery.cancel_scope)
+            async with cut_short(self._now):
                 for door in self._doors:
                     await door.hooks.settled()
-                nursery.cancel_scope.cancel()
         # Whoever watches a swap is told how it ended, before the control socket closes under him.
         with trio.move_on_after(LAST_WORDS):
             for door in self._doors:
@@ -84,8 +82,7 @@ class Stop:
             outer.start_soon(self._hurry, backends)
             async with trio.open_nursery() as nursery:
                 for backend in backends:
-                    if (backend.generation.state, Happening.STOPPED) in TABLE:
-                        backend.generation.happen(Happening.STOPPED, time.time())
+                    backend.generation.happen_unless_late(Happening.STOPPED, time.time())
                     nursery.start_soon(door.fleet.stop, backend)
             outer.cancel_scope.cancel()
 

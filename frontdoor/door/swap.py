@@ -10,11 +10,11 @@ from frontdoor.control.operator import CUT, DONE, FAILED, NOT_READY
 from frontdoor.control.wording import count
 from frontdoor.door.fleet import why_not_ready
 from frontdoor.door.recipe import Recipe
-from frontdoor.policy.generation import TABLE, Generation, Happening
+from frontdoor.policy.generation import Generation, Happening
 from frontdoor.policy.roster import STANDING_BY, Full
 from frontdoor.policy.swap import ABORTABLE, UNDER_WAY, Command, Event, Phase, step
 from frontdoor.processes.backend import Backend
-from frontdoor.waiting import cancel_after, first_of
+from frontdoor.waiting import cut_short, first_of
 
 if TYPE_CHECKING:
     from frontdoor.door.door import Door
@@ -130,10 +130,8 @@ class Swap:
         await self._door.remember()
         self.old = self._door.switchboard.active
         said = self._say("swap.started", **self._ends, rollback=True if self._rollback else None, note=self._note)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(cancel_after, self._abort, nursery.cancel_scope)
+        async with cut_short(self._abort):
             self._problem = await self._door.hooks.veto(said) or ""
-            nursery.cancel_scope.cancel()
         if self._abort.is_set():
             return Event.ABORT
         return Event.VETO if self._problem else Event.ALLOWED
@@ -143,7 +141,7 @@ class Swap:
             self.candidate = self._to
             return Event.TAKEN
         try:
-            self._door.make_room(self._door.settings.swap.max_generations)
+            self._door.make_room()
         except Full:
             pass  # there was room when this began: nothing can have taken it but a generation that came back
         self.candidate = await self._door.fleet.start(self._generation, self._to, self._say_backend)
@@ -224,8 +222,7 @@ class Swap:
         aborted = self.phase is Phase.ABORTED
         self._output = self.candidate.ring.last(OUTPUT_SHOWN)
         happening = Happening.ABANDONED if aborted else Happening.FAILED
-        if (self.candidate.generation.state, happening) in TABLE:  # else: frontdoor stops, and was there first
-            self.candidate.generation.happen(happening, time.time())
+        self.candidate.generation.happen_unless_late(happening, time.time())  # frontdoor's stop may have been first
         self.candidate.generation.problem = self._problem
         self._door.world.nursery.start_soon(self._door.fleet.stop, self.candidate)
         assert isinstance(self._to, Recipe)

@@ -3,16 +3,16 @@
 import errno
 import json
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import trio
 
+from frontdoor.config import Launch
 from frontdoor.control.wording import printable
 from frontdoor.hooks.excerpt import Excerpt
 from frontdoor.keeper.link import ChildReport, Link
-from frontdoor.processes.report import Report
+from frontdoor.processes.child import Child
 
 OUTPUT_AFTER_EXIT = 0.1
 """Seconds to read what a hook printed last. Longer than that only who has left its session holds the pipe open."""
@@ -36,16 +36,19 @@ class Hook:
 
     def __init__(self, key: str, name: str, *, door: str, link: Link, output: Callable[[str, int, str], None]) -> None:
         """``key``: its name with the keeper; ``output``: told of each line, with the hook's name and its pid."""
-        self.key = key
         self.name = name
         self.pid = 0
         self.forgotten = False
         """Nothing of it is left, with the keeper either."""
         self._door = door
-        self._link = link
         self._told = output
-        self._report = Report()
+        self._child = Child(key, link)
         self._excerpt: Excerpt | None = None
+
+    @property
+    def key(self) -> str:
+        """Its name with the keeper."""
+        return self._child.key
 
     def __repr__(self) -> str:
         return f"<Hook {self.key} {self.name} pid={self.pid}>"
@@ -74,18 +77,12 @@ class Hook:
 
     async def end(self) -> None:
         """SIGKILL to what is left of it; returns when nothing is, and the keeper has forgotten it."""
-        if not self._report.gone.is_set():
-            # Even if it was never started, as far as this side knows: an answer that was not waited for, or that
-            # found no room here, may have said that it runs.
-            reply = await self._link.request("signal", key=self.key, number=int(signal.SIGKILL))
-            if reply.body["sent"]:
-                await self._report.gone.wait()
-        await self._link.request("forget", key=self.key)
+        await self._child.end()
         self.forgotten = True
 
     def on_report(self, report: ChildReport) -> None:
         """The keeper says how it stands."""
-        self._report.take(report)
+        self._child.report.take(report)
 
     def last(self, most: int) -> list[str]:
         """The last lines that it printed, the oldest first."""
@@ -96,20 +93,18 @@ class Hook:
         # No generation has the number 0: the door process after this one must take no hook for a backend.
         note = {"door": self._door, "number": 0, "hook": self.name}
         try:
-            reply = await self._link.request(
-                "spawn", [stdin], key=self.key, note=note, argv=list(command), env=dict(env), cwd=cwd, stdin=True
-            )
+            launch = Launch(tuple(command), dict(env), cwd)
+            self.pid, output = await self._child.start(launch, [stdin], note=note, stdin=True)
         finally:
             os.close(stdin)
-        self.pid = reply.body["pid"]
-        self._excerpt = Excerpt(reply.fds[0], self._say)
+        self._excerpt = Excerpt(output, self._say)
 
     async def _live(self) -> None:
         """Read what it prints, until it has exited."""
         assert self._excerpt is not None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._excerpt.run)
-            await self._report.exited.wait()
+            await self._child.report.exited.wait()
             # The keeper has ended the rest of its group: whoever kept the pipe open is gone, if it was one of them.
             with trio.move_on_after(OUTPUT_AFTER_EXIT):
                 await self._excerpt.ended.wait()
@@ -118,9 +113,9 @@ class Hook:
     def _outcome(self, at_most: float) -> str:
         if not self.pid:
             return f"could not be started within {at_most:g} s: the keeper did not answer"
-        if self._report.status is None:
+        if self._child.report.status is None:
             return f"did not end within {at_most:g} s (hooks.timeout) and was killed"
-        return self._report.words() if self._report.status else ""
+        return self._child.report.words() if self._child.report.status else ""
 
     def _say(self, line: str) -> None:
         self._told(self.name, self.pid, line)

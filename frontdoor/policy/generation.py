@@ -135,6 +135,11 @@ class Generation:
     def __repr__(self) -> str:
         return f"<Generation {self.id} {self.state}, {self.open} open>"
 
+    def happen_unless_late(self, happening: Happening, now: float) -> None:
+        """Go on, or stay where something else that ends it was there first."""
+        if (self.state, happening) in TABLE:
+            self.happen(happening, now)
+
     def happen(self, happening: Happening, now: float) -> State:
         """Go on to the state that follows. Raises Impossible, and changes nothing."""
         if happening in (Happening.EMPTIED, Happening.KEPT_WARM) and self.open:

@@ -1,11 +1,11 @@
 """One start of a process: a child of the keeper, until the keeper has forgotten it."""
 
-import errno
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 from frontdoor.config import Launch
-from frontdoor.keeper.link import Link, Refused
+from frontdoor.keeper.link import Link
 from frontdoor.processes.report import Report
 
 
@@ -17,18 +17,14 @@ class Child:
         self.report = Report()
         self._link = link
 
-    async def start(self, launch: Launch, env: dict[str, str], **more: Any) -> tuple[int, int]:
-        """Start it; its pid, and the read end of its output. Raises Refused."""
-        try:
-            reply = await self._link.request(
-                "spawn", key=self.key, argv=launch.argv, env={**launch.env, **env}, cwd=launch.cwd, **more
-            )
-        except Refused as error:
-            if error.errno == errno.EMFILE:
-                # It may run all the same: it was this side that had no descriptor left to take its output.
-                await self.kill()
-                await self.forget()
-            raise
+    async def start(self, launch: Launch, fds: Sequence[int] = (), **more: Any) -> tuple[int, int]:
+        """Start it; its pid, and the read end of its output.
+
+        Raises Refused; with EMFILE it may run all the same: it was this side that had no descriptor left to take its
+        output. Whoever starts it has to end it then.
+        """
+        argv, env, cwd = launch.argv, launch.env, launch.cwd
+        reply = await self._link.request("spawn", fds, key=self.key, argv=argv, env=env, cwd=cwd, **more)
         (output,) = reply.fds
         return reply.body["pid"], output
 
@@ -45,3 +41,8 @@ class Child:
     async def forget(self) -> None:
         """Its end has been noted: the keeper need not know of it any more."""
         await self._link.request("forget", key=self.key)
+
+    async def end(self) -> None:
+        """Kill it, and let the keeper forget it. Even if it was never started, as far as this side knows."""
+        await self.kill()
+        await self.forget()

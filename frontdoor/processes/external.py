@@ -12,7 +12,7 @@ from frontdoor.processes import health, ready
 from frontdoor.processes.member import Life, Member
 from frontdoor.processes.place import Place, Say
 from frontdoor.sockets import dial
-from frontdoor.waiting import cancel_after
+from frontdoor.waiting import cut_short
 
 
 class External(Member):
@@ -57,12 +57,10 @@ class External(Member):
     async def _until_down(self) -> str:
         """Wait until its check does not hold any more, or a client was not taken: nobody else reports its end."""
         self._missed = trio.Event()
-        why = "did not take a client"
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(cancel_after, self._missed, nursery.cancel_scope)
-            why = await health.watch(self._look, self._checks.timeout, self._health)
-            nursery.cancel_scope.cancel()
-        return why
+        failed: list[str] = []
+        async with cut_short(self._missed):
+            failed.append(await health.watch(self._look, self._checks.timeout, self._health))
+        return failed[0] if failed else "did not take a client"
 
     async def _prove(self) -> None:
         began = time.monotonic()

@@ -3,6 +3,7 @@
 Its life is one task. The keeper is its parent and reports its end; this side decides what follows from it.
 """
 
+import errno
 import math
 import os
 import time
@@ -159,15 +160,21 @@ class Process(Member):
             runtime_dir=place.runtime_dir,
         )
         self._listen_for_ready()  # before it starts: it may be ready at once, and it says so once
-        self.pid, output = await child.start(
-            launch,
-            {"NOTIFY_SOCKET": self._notify.path} if self._notify is not None else {},
-            note={**place.note, "process": self.seat.process, "starts": self._starts, "restarts": self.restarts},
-            user=settings.user,
-            group=settings.group,
-            folder=place.folder,
-            listener=self._listener.key if self._listener is not None else None,
-        )
+        if self._notify is not None:
+            launch.env["NOTIFY_SOCKET"] = self._notify.path
+        try:
+            self.pid, output = await child.start(
+                launch,
+                note={**place.note, "process": self.seat.process, "starts": self._starts, "restarts": self.restarts},
+                user=settings.user,
+                group=settings.group,
+                folder=place.folder,
+                listener=self._listener.key if self._listener is not None else None,
+            )
+        except Refused as error:
+            if error.errno == errno.EMFILE:
+                await child.end()
+            raise
         self._say("backend.starting", pid=self.pid, process=self.seat.process)
         return output
 

@@ -4,15 +4,12 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-
-import pytest
+from collections.abc import Callable
 
 from e2e.doors import Changing, OneDoor
 from e2e.harness import Frontdoor, greeter, until
 
-Serve = Callable[..., OneDoor]
+Only = Callable[..., OneDoor]
 
 WARM = {"keep_warm": "15m"}
 """The default. (What tests begin with keeps nothing warm.)"""
@@ -24,26 +21,11 @@ UNLESS_TOUCHED = ["sh", "-c", 'test ! -e go && exec "$0" "$@"', *greeter()]
 """One that does not start any more once there is that file."""
 
 
-@pytest.fixture(scope="module")
-def frontdoor() -> Iterator[Changing]:
-    with closing(Changing()) as frontdoor:
-        yield frontdoor.start()
-
-
-@pytest.fixture
-def serve(frontdoor: Changing) -> Iterator[Serve]:
-    """A door of its own for each test, with these changes to a config of greeters."""
-    yield frontdoor.only
-    frontdoor.hang_up()
-    if os.path.exists(frontdoor.path("go")):
-        os.unlink(frontdoor.path("go"))
-
-
 # -- instant ----------------------------------------------------------------------------------------------------------
 
 
-def test_rollback_to_a_generation_that_drains(serve: Serve) -> None:
-    door = serve()
+def test_rollback_to_a_generation_that_drains(only: Only) -> None:
+    door = only()
     old = door.connect()
     assert old.generation == "v1#1"
     door.swap("v2")
@@ -64,8 +46,8 @@ def test_rollback_to_a_generation_that_drains(serve: Serve) -> None:
     assert (said["from"], said["to"]) == ("v2#2", "v1#1")
 
 
-def test_rollback_to_a_warm_generation(serve: Serve) -> None:
-    door = serve(swap=WARM)
+def test_rollback_to_a_warm_generation(only: Only) -> None:
+    door = only(swap=WARM)
     old = door.connect()
     pid = old.pid
     door.swap("v2")
@@ -86,8 +68,8 @@ def test_rollback_to_a_warm_generation(serve: Serve) -> None:
     door.becomes("v2#2", "warm")
 
 
-def test_back_and_forth(serve: Serve) -> None:
-    door = serve(swap=WARM)
+def test_back_and_forth(only: Only) -> None:
+    door = only(swap=WARM)
     door.swap("v2")
     for active in ("v1#1", "v2#2", "v1#1", "v2#2"):
         assert door.rollback().startswith(f"{active} is active")
@@ -95,8 +77,8 @@ def test_back_and_forth(serve: Serve) -> None:
     assert door.started == ["v1#1", "v2#2"]
 
 
-def test_the_drain_that_was_begun_does_not_cut_what_came_back(serve: Serve) -> None:
-    door = serve(drain={"timeout": "1s", "close_over": "0s"})
+def test_the_drain_that_was_begun_does_not_cut_what_came_back(only: Only) -> None:
+    door = only(drain={"timeout": "1s", "close_over": "0s"})
     old = door.connect()
     assert old.generation == "v1#1"
     door.swap("v2")
@@ -108,8 +90,8 @@ def test_the_drain_that_was_begun_does_not_cut_what_came_back(serve: Serve) -> N
     until(lambda: door.status()["streams"]["ended"] == {"drain_closed": 1}, "only that one was closed")
 
 
-def test_who_waits_for_the_drain_of_what_came_back(serve: Serve) -> None:
-    door = serve()
+def test_who_waits_for_the_drain_of_what_came_back(only: Only) -> None:
+    door = only()
     old = door.connect()
     assert old.generation == "v1#1"
     swap = door.begin("swap", "v2", "--wait", "drained")
@@ -125,8 +107,8 @@ def test_who_waits_for_the_drain_of_what_came_back(serve: Serve) -> None:
 # -- not instant ------------------------------------------------------------------------------------------------------
 
 
-def test_rollback_after_keep_warm_is_a_swap_to_that_version(serve: Serve) -> None:
-    door = serve(swap={"keep_warm": "200ms"})
+def test_rollback_after_keep_warm_is_a_swap_to_that_version(only: Only) -> None:
+    door = only(swap={"keep_warm": "200ms"})
     door.swap("v2")
     door.logs("generation.warm", generation="v1#1")
     door.logs("generation.stopped", generation="v1#1")
@@ -140,8 +122,8 @@ def test_rollback_after_keep_warm_is_a_swap_to_that_version(serve: Serve) -> Non
     assert door.connect().generation == "v1#3"
 
 
-def test_a_drain_of_a_warm_generation_is_no_failure_and_leaves_the_way_back(serve: Serve) -> None:
-    door = serve(swap=WARM)
+def test_a_drain_of_a_warm_generation_is_no_failure_and_leaves_the_way_back(only: Only) -> None:
+    door = only(swap=WARM)
     door.swap("v2", wait="drained")
     door.becomes("v1#1", "warm")
     drained = door.run("drain", "v1", "--now")
@@ -149,8 +131,8 @@ def test_a_drain_of_a_warm_generation_is_no_failure_and_leaves_the_way_back(serv
     assert door.rollback().startswith("v1#1 is active")
 
 
-def test_rollback_takes_another_generation_of_that_version_that_is_warm(serve: Serve) -> None:
-    door = serve(swap=WARM, backends={"*": {"restart": "never"}})
+def test_rollback_takes_another_generation_of_that_version_that_is_warm(only: Only) -> None:
+    door = only(swap=WARM, backends={"*": {"restart": "never"}})
     first = door.connect().pid
     door.frontdoor.hang_up()
     for version in ("v2", "v1"):
@@ -166,11 +148,11 @@ def test_rollback_takes_another_generation_of_that_version_that_is_warm(serve: S
     assert door.started == ["v1#1", "v2#2", "v1#3"]
 
 
-def test_rollback_with_a_config_that_is_broken_is_to_what_was_applied_last(serve: Serve, frontdoor: Changing) -> None:
-    door = serve()
+def test_rollback_with_a_config_that_is_broken_is_to_what_was_applied_last(only: Only, changing: Changing) -> None:
+    door = only()
     door.swap("v2", wait="drained")
     door.logs("generation.stopped", generation="v1#1")
-    frontdoor.write("backends = [")
+    changing.write("backends = [")
     rolled = door.run("rollback")
     assert rolled.returncode == 0, rolled
     assert rolled.stdout == "v1#3 is active; v2#2 had no open stream\n"
@@ -181,8 +163,8 @@ def test_rollback_with_a_config_that_is_broken_is_to_what_was_applied_last(serve
     assert door.run("restart").returncode == 2, "nothing else is begun from it"
 
 
-def test_rollback_ends_a_swap_that_is_under_way(serve: Serve) -> None:
-    door = serve(backends={"v2": SLOW})
+def test_rollback_ends_a_swap_that_is_under_way(only: Only) -> None:
+    door = only(backends={"v2": SLOW})
     client = door.connect()
     swap = door.begin("swap", "v2")
     swap.shows("v2#2 starting")
@@ -204,8 +186,8 @@ def test_rollback_ends_a_swap_that_is_under_way(serve: Serve) -> None:
     assert door.connect().generation == "v2#3"
 
 
-def test_nothing_to_go_back_to(serve: Serve) -> None:
-    door = serve()
+def test_nothing_to_go_back_to(only: Only) -> None:
+    door = only()
     refused = door.run("rollback")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
@@ -214,8 +196,8 @@ def test_nothing_to_go_back_to(serve: Serve) -> None:
     assert door.connect().generation == "v1#1"
 
 
-def test_a_swap_that_failed_does_not_change_where_a_rollback_leads(serve: Serve) -> None:
-    door = serve(swap=WARM, backends={"bad": {"command": ["false"]}})
+def test_a_swap_that_failed_does_not_change_where_a_rollback_leads(only: Only) -> None:
+    door = only(swap=WARM, backends={"bad": {"command": ["false"]}})
     door.swap("v2")
     assert door.run("swap", "bad").returncode == 4
     assert door.status()["previous"] == "v1#1"
@@ -223,8 +205,8 @@ def test_a_swap_that_failed_does_not_change_where_a_rollback_leads(serve: Serve)
     assert door.connect().generation == "v1#1"
 
 
-def test_a_rollback_to_what_does_not_start_any_more(serve: Serve) -> None:
-    door = serve(swap=WARM, backends={"v1": {"command": UNLESS_TOUCHED}})
+def test_a_rollback_to_what_does_not_start_any_more(only: Only) -> None:
+    door = only(swap=WARM, backends={"v1": {"command": UNLESS_TOUCHED}})
     door.swap("v2", wait="drained")
     door.touch("go")
     os.kill(door.pid("v1#1"), signal.SIGKILL)
@@ -238,8 +220,8 @@ def test_a_rollback_to_what_does_not_start_any_more(serve: Serve) -> None:
 # -- restart ----------------------------------------------------------------------------------------------------------
 
 
-def test_restart_is_a_new_generation_of_what_is_active(serve: Serve) -> None:
-    door = serve()
+def test_restart_is_a_new_generation_of_what_is_active(only: Only) -> None:
+    door = only()
     old = door.connect()
     assert old.generation == "v1#1"
     restarted = door.run("restart")
@@ -249,9 +231,9 @@ def test_restart_is_a_new_generation_of_what_is_active(serve: Serve) -> None:
 
 
 def test_after_a_restart_a_rollback_leads_to_the_start_before_it_and_then_to_the_version_before(
-    serve: Serve, frontdoor: Changing
+    only: Only, changing: Changing
 ) -> None:
-    door = serve()
+    door = only()
     door.swap("v2")
     old = door.connect()
     assert old.generation == "v2#2"
@@ -260,14 +242,14 @@ def test_after_a_restart_a_rollback_leads_to_the_start_before_it_and_then_to_the
     assert door.connect().pid == old.pid
 
     assert door.run("restart").returncode == 0
-    frontdoor.hang_up()
+    changing.hang_up()
     door.logs("generation.stopped", generation="v2#2")
     assert door.rollback().startswith("v1#5 is active"), "and not once more what was just left"
     assert door.connect().generation == "v1#5"
 
 
-def test_a_restart_that_fails_leaves_what_serves(serve: Serve) -> None:
-    door = serve(backends={"*": {"command": UNLESS_TOUCHED}})
+def test_a_restart_that_fails_leaves_what_serves(only: Only) -> None:
+    door = only(backends={"*": {"command": UNLESS_TOUCHED}})
     client = door.connect()
     door.touch("go")
     failed = door.run("restart")
@@ -279,8 +261,8 @@ def test_a_restart_that_fails_leaves_what_serves(serve: Serve) -> None:
 # -- swap --reuse -----------------------------------------------------------------------------------------------------
 
 
-def test_reuse(serve: Serve) -> None:
-    door = serve(swap=WARM)
+def test_reuse(only: Only) -> None:
+    door = only(swap=WARM)
     old = door.connect()
     assert old.generation == "v1#1"
     door.swap("v2")
@@ -303,8 +285,8 @@ def test_reuse(serve: Serve) -> None:
     assert old.ask("still there?") == "still there?"
 
 
-def test_reuse_of_a_generation_that_is_gone(serve: Serve) -> None:
-    door = serve()
+def test_reuse_of_a_generation_that_is_gone(only: Only) -> None:
+    door = only()
     door.swap("v2", wait="drained")
     door.logs("generation.stopped", generation="v1#1")
     refused = door.run("swap", "--reuse", "v1#1")
@@ -317,8 +299,8 @@ def test_reuse_of_a_generation_that_is_gone(serve: Serve) -> None:
 # -- max_generations --------------------------------------------------------------------------------------------------
 
 
-def test_warm_generations_make_room_the_oldest_first(serve: Serve) -> None:
-    door = serve(swap={**WARM, "max_generations": 3})
+def test_warm_generations_make_room_the_oldest_first(only: Only) -> None:
+    door = only(swap={**WARM, "max_generations": 3})
     for version in ("v2", "v3", "v4"):
         door.swap(version, wait="drained")
     door.logs("generation.stopped", generation="v1#1")
@@ -326,8 +308,8 @@ def test_warm_generations_make_room_the_oldest_first(serve: Serve) -> None:
     assert states == {"v1#1": "stopped", "v2#2": "warm", "v3#3": "warm", "v4#4": "active"}
 
 
-def test_where_a_rollback_leads_makes_room_last(serve: Serve) -> None:
-    door = serve(swap={**WARM, "max_generations": 3})
+def test_where_a_rollback_leads_makes_room_last(only: Only) -> None:
+    door = only(swap={**WARM, "max_generations": 3})
     for version, reuse in (("v2", False), ("v3", False), ("v1", True), ("v3", True)):
         door.swap(version, wait="drained", reuse=reuse)
     assert door.status()["previous"] == "v1#1"
@@ -336,8 +318,8 @@ def test_where_a_rollback_leads_makes_room_last(serve: Serve) -> None:
     assert door.state("v1#1") == "warm", "though it is older"
 
 
-def test_a_swap_past_max_generations_is_refused_and_says_who_runs(serve: Serve) -> None:
-    door = serve(swap={"max_generations": 2})
+def test_a_swap_past_max_generations_is_refused_and_says_who_runs(only: Only) -> None:
+    door = only(swap={"max_generations": 2})
     old = door.connect()
     assert old.generation == "v1#1"
     door.swap("v2")
@@ -362,8 +344,8 @@ def test_a_swap_past_max_generations_is_refused_and_says_who_runs(serve: Serve) 
 # -- crashes while it is warm -----------------------------------------------------------------------------------------
 
 
-def test_a_warm_generation_is_started_again_after_a_crash(serve: Serve) -> None:
-    door = serve(swap=WARM)
+def test_a_warm_generation_is_started_again_after_a_crash(only: Only) -> None:
+    door = only(swap=WARM)
     door.swap("v2", wait="drained")
     os.kill(door.pid("v1#1"), signal.SIGKILL)
     door.logs("backend.restarting", generation="v1#1")
@@ -374,8 +356,8 @@ def test_a_warm_generation_is_started_again_after_a_crash(serve: Serve) -> None:
     assert door.started == ["v1#1", "v2#2", "v1#1"]
 
 
-def test_a_warm_generation_that_is_not_started_again_ends_with_its_crash(serve: Serve) -> None:
-    door = serve(swap=WARM, backends={"*": {"restart": "never"}})
+def test_a_warm_generation_that_is_not_started_again_ends_with_its_crash(only: Only) -> None:
+    door = only(swap=WARM, backends={"*": {"restart": "never"}})
     door.swap("v2", wait="drained")
     os.kill(door.pid("v1#1"), signal.SIGKILL)
     door.logs("generation.stopped", generation="v1#1")
@@ -383,8 +365,8 @@ def test_a_warm_generation_that_is_not_started_again_ends_with_its_crash(serve: 
     assert door.connect().generation == "v1#3"
 
 
-def test_kill_9_of_the_door_process_while_one_is_warm_and_one_drains(serve: Serve, frontdoor: Changing) -> None:
-    door = serve(swap={"keep_warm": "60s"})
+def test_kill_9_of_the_door_process_while_one_is_warm_and_one_drains(only: Only, changing: Changing) -> None:
+    door = only(swap={"keep_warm": "60s"})
     first = door.connect()
     pid = first.pid
     door.swap("v2")
@@ -396,7 +378,7 @@ def test_kill_9_of_the_door_process_while_one_is_warm_and_one_drains(serve: Serv
     assert door.state("v2#2") == "draining"
     pids = {id_: door.pid(id_) for id_ in ("v1#1", "v2#2", "v3#3")}
     assert pids["v1#1"] == pid
-    frontdoor.kill_door_process()
+    changing.kill_door_process()
 
     until(door.serves, "it is restored")
     assert (door.state("v1#1"), door.state("v2#2"), door.state("v3#3")) == ("warm", "warm", "active")

@@ -5,7 +5,6 @@ import json
 import os
 import resource
 import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,10 +17,9 @@ from frontdoor.control.events import VOCABULARY
 from frontdoor.hooks import hook as one_hook
 from frontdoor.hooks.excerpt import Excerpt
 from frontdoor.hooks.hooks import QUEUE, TOLD, Hooks
-from frontdoor.keeper import wire
 from frontdoor.keeper.link import ChildReport, Link
 from keeper.watching import alive, children, descriptors
-from processes.house import PATIENCE, start_keeper, until, write_line
+from processes.house import PATIENCE, linked_keeper, until, write_line
 
 READY = {"event": "backend.ready", "door": "main", "version": "v2", "generation": "v2#7", "pid": 4711, "after_s": 0.8}
 SWAP = {"event": "swap.started", "door": "main", "version": "v2", "swap": 3, "from": "v1#6", "to": "v2#7"}
@@ -109,22 +107,13 @@ class Porch:
 
 @pytest.fixture
 async def porch() -> AsyncIterator[Porch]:
-    ours, theirs = wire.pair()
-    with tempfile.TemporaryDirectory(prefix="fd-") as folder, ours:
-        keeper = start_keeper(theirs)
-        link = Link(ours)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(link.run)
-            await link.hello()
-            held, ours_open = descriptors(keeper.pid), descriptors()
-            porch = Porch(link, keeper.pid, folder, nursery)
-            yield porch
-            await until(porch.is_empty)
-            await until(lambda: descriptors(keeper.pid) == held)
-            assert descriptors() == ours_open
-            nursery.cancel_scope.cancel()
-        ours.close()
-        keeper.wait(PATIENCE)
+    async with linked_keeper() as (link, keeper, folder, nursery):
+        held, ours_open = descriptors(keeper), descriptors()
+        porch = Porch(link, keeper, folder, nursery)
+        yield porch
+        await until(porch.is_empty)
+        await until(lambda: descriptors(keeper) == held)
+        assert descriptors() == ours_open
 
 
 # -- what a hook is told --------------------------------------------------------------------------------------------

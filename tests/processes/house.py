@@ -181,8 +181,8 @@ def start_keeper(end: socket.socket) -> subprocess.Popen[bytes]:
 
 
 @asynccontextmanager
-async def house() -> AsyncIterator[House]:
-    """A keeper for the time of a test."""
+async def linked_keeper() -> AsyncIterator[tuple[Link, int, str, trio.Nursery]]:
+    """A keeper for the time of a test: the link to it, its pid, a folder, and the link's nursery."""
     ours, theirs = wire.pair()
     with tempfile.TemporaryDirectory(prefix="fd-") as folder, ours:
         keeper = start_keeper(theirs)
@@ -190,7 +190,14 @@ async def house() -> AsyncIterator[House]:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(link.run)
             await link.hello()
-            yield House(link, keeper.pid, folder, nursery)
+            yield link, keeper.pid, folder, nursery
             nursery.cancel_scope.cancel()
         ours.close()
         keeper.wait(PATIENCE)
+
+
+@asynccontextmanager
+async def house() -> AsyncIterator[House]:
+    """A house with a keeper of its own."""
+    async with linked_keeper() as (link, keeper, folder, nursery):
+        yield House(link, keeper, folder, nursery)
