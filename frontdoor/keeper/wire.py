@@ -86,14 +86,15 @@ def send(sock: socket.socket, data: bytes, fds: Iterable[int] = ()) -> None:
 def receive(sock: socket.socket) -> Message:
     """Take one message.
 
-    Raises BlockingIOError when there is none, EOFError when the other side is gone, Garbage when it is not a JSON
-    object (its descriptors are closed).
+    Raises BlockingIOError when there is none, EOFError when the other side is gone and all is taken, Garbage when it is
+    not a JSON object (its descriptors are closed).
     """
     try:
         # MSG_CMSG_CLOEXEC: Python's own recv_fds leaves the descriptors inheritable, and a backend would get them.
         data, ancillary, flags, _ = sock.recvmsg(MAX_BYTES, _ANCILLARY, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
     except ConnectionResetError:
-        raise EOFError from None
+        # The other side has ended with something unread. That is said once, and before what it had sent is handed out.
+        return receive(sock)
     fds = array.array("i")
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -199,6 +199,21 @@ def test_an_end_with_messages_that_nobody_read_is_an_end(pair: Pair) -> None:
         wire.receive(pair[1])
 
 
+def test_what_was_sent_before_an_end_is_read_although_that_side_had_messages_that_it_did_not(pair: Pair) -> None:
+    fds = pipes(2)
+    wire.send(pair[1], wire.encode({"op": "unread"}))
+    for number in range(3):
+        wire.send(pair[0], wire.encode({"n": number}), fds)
+    pair[0].close()
+    for number in range(3):
+        message = wire.receive(pair[1])  # the kernel says ECONNRESET before the first
+        assert (message.body, len(message.fds)) == ({"n": number}, 2)
+        message.close()
+    with pytest.raises(EOFError):
+        wire.receive(pair[1])
+    close(fds)
+
+
 AT_THE_LIMIT = """
 import os, resource
 from frontdoor.keeper import wire
