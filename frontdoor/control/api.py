@@ -16,12 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .answers import Answer, Lines, Opened, Result, refusal
+from .answers import Answer, Lines, Listing, Opened, Result, Source, refusal
 from .asked import Fields, query, read_json, span
 from .feed import HISTORY, Event, Follower
 from .operation import MILESTONES, Operation
 from .operator import FAILED, NOT_FOUND, USAGE, Operator, Refused
 from .output import LINES, Output
+from .turns import Turns
 
 MAX_FOLLOWERS = 128  # half of the connections: whoever follows cannot keep out whoever asks
 UNAVAILABLE = 503
@@ -39,17 +40,23 @@ class Calls:
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
         self._followers = 0
+        self._turns = Turns()
 
     async def status(self, request: Request) -> Response:
         """GET /v1/status: the whole state."""
         query(request, ())
-        return Answer(self._operator.status())
+        return Answer(await self._operator.status())
 
     async def streams(self, request: Request) -> Response:
-        """GET /v1/streams?door=NAME&version=VERSION: the open streams, the oldest first."""
+        """GET /v1/streams?door=NAME&version=VERSION: the open streams, the oldest first.
+
+        They are those that were open when this was asked and had not ended yet when their slice was made, a few
+        milliseconds later for each thousand of them: none is there twice, none that came in meanwhile is there, and
+        one of the last may have ended after one of the first was looked at.
+        """
         asked = query(request, ("door", "version"))
         streams = self._operator.streams(self._asked_door(asked), asked.get("version") or None)
-        return Answer({"streams": streams})
+        return await Listing.of("streams", streams, self._turns)
 
     async def events(self, request: Request) -> Response:
         """GET /v1/events?door=NAME&history=N&follow=1: the last N events, then all that come, unless follow=0."""
@@ -71,7 +78,7 @@ class Calls:
         asked = query(request, ("door", "version", "history", "follow"))
         history, follow = span(asked, LINES)
         output = Output(self._operator, self._asked_door(asked), asked.get("version") or None)
-        lines = output.past(history)  # before the head is sent: there may be no such version
+        lines = output.past(0 if follow else history)  # before the head is sent: there may be no such version
         return self._lines(lambda: output.follow(history)) if follow else self._past(lines)
 
     async def healthz(self, request: Request) -> Response:
@@ -141,9 +148,8 @@ class Calls:
         """POST /v1/stop: begin the graceful stop, or with ``now`` the one that cuts every stream."""
         fields = Fields(await read_json(request, empty_is={}), ("now",))
         now = fields.flag("now", default=False)
-        pid = self._operator.status().get("pid")
         self._operator.stop(now=now)
-        return Result("stopping", {"pid": pid, "now": now})
+        return Result("stopping", {"pid": self._operator.pid, "now": now})
 
     def _door(self, name: str) -> str:
         """Return the door that `name` means: ``-`` is the only one. Raises Refused, with all their names."""
@@ -175,10 +181,10 @@ class Calls:
 
     def _lines(self, opened: Opened, headers: Mapping[str, str] | None = None) -> Response:
         self._check_followers()
-        return Lines(lambda: self._counted(opened), headers)
+        return Lines(lambda: self._counted(opened), self._turns, headers)
 
     @asynccontextmanager
-    async def _counted(self, opened: Opened) -> AsyncIterator[AsyncIterator[Event]]:
+    async def _counted(self, opened: Opened) -> AsyncIterator[Source]:
         self._followers += 1
         try:
             async with opened() as lines:

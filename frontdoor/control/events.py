@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .feed import FOLLOWER_QUEUE, HISTORY, Event, Feed, timestamp
+from .feed import FOLLOWER_QUEUE, HISTORY, Event, Feed, Said, timestamp
 
 VOCABULARY = frozenset(
     {
@@ -65,7 +65,7 @@ class Bus(Feed):
         if event not in VOCABULARY:
             raise ValueError(f"{event!r} is not an event of the contract's vocabulary")
         self._seq += 1
-        said: Event = {"event": event, "time": timestamp(), "seq": self._seq}
+        said = Said(event=event, time=timestamp(), seq=self._seq)
         said.update((name, value) for name, value in fields.items() if value is not None)
         self.add(said)
         for subscriber in self._subscribers:

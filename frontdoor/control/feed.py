@@ -6,10 +6,12 @@ not read, and is told how much.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import trio
@@ -31,11 +33,26 @@ def timestamp(moment: datetime | float | None = None) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def to_json(value: object) -> bytes:
+    """Return `value` as JSON, on one line."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+
+
+class Said(dict[str, Any]):
+    """What was said, as all its readers share it: nobody may change it."""
+
+    @cached_property
+    def line(self) -> bytes:
+        """It as one line of JSON: many read it at once, and it is encoded for the first of them."""
+        return to_json(self) + b"\n"
+
+
 class Follower:
     """One reader of a feed: an async iterator, as many behind as its queue holds."""
 
-    def __init__(self, waiting: list[Event], queue: int, wanted: Wanted | None = None) -> None:
-        self._waiting = deque(waiting, maxlen=queue)
+    def __init__(self, past: list[Event], queue: int, wanted: Wanted | None = None) -> None:
+        # What it begins with takes no room from what comes.
+        self._waiting = deque(past, maxlen=len(past) + queue)
         self._wanted = wanted
         self._dropped = 0
         self._closed = False
@@ -53,12 +70,17 @@ class Follower:
             self._wake = trio.Event()
         # A follower that always finds something must let the others run, and be cancellable.
         await trio.lowlevel.checkpoint()
+        event = self.waiting()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    def waiting(self) -> Event | None:
+        """Return the next one if it is there already."""
         if self._dropped:
             count, self._dropped = self._dropped, 0
             return {"event": "events.dropped", "time": timestamp(), "count": count}
-        if not self._waiting:
-            raise StopAsyncIteration
-        return self._waiting.popleft()
+        return self._waiting.popleft() if self._waiting else None
 
     def offer(self, event: Event) -> None:
         """Queue `event`, if it is wanted; a full queue loses its oldest."""
@@ -90,9 +112,10 @@ class Feed:
 
     def add(self, said: Event) -> None:
         """Say it. The dict is shared by all who read it: nobody may change it."""
-        self._history.append(said)
+        shared = said if isinstance(said, Said) else Said(said)
+        self._history.append(shared)
         for follower in self.followers:
-            follower.offer(said)
+            follower.offer(shared)
 
     def history(self, count: int = HISTORY, wanted: Wanted | None = None) -> list[Event]:
         """Return the last `count` of what was said and is `wanted`, the oldest first; no more than is kept."""
@@ -100,13 +123,16 @@ class Feed:
         return list(said)[-count:] if count > 0 else []
 
     @asynccontextmanager
-    async def follow(self, history: int = 0, wanted: Wanted | None = None) -> AsyncIterator[Follower]:
+    async def follow(
+        self, history: int = 0, wanted: Wanted | None = None, past: list[Event] | None = None
+    ) -> AsyncIterator[Follower]:
         """Read the last `history` and all that comes, for as long as the context is open.
 
-        What is not `wanted` takes no room in the follower's queue. The iteration ends when the feed is closed.
-        Entering does not yield to other tasks: what is read of the past right after it has no gap to what comes.
+        `past` is what it begins with instead, where something else keeps that. What is not `wanted` takes no room in
+        the follower's queue. The iteration ends when the feed is closed. Entering does not yield to other tasks: what
+        is read of the past right before or after it has no gap to what comes.
         """
-        follower = Follower(self.history(history, wanted), self._queue, wanted)
+        follower = Follower(self.history(history, wanted) if past is None else past, self._queue, wanted)
         if self._closed:
             follower.close()
         self.followers.add(follower)

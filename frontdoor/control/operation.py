@@ -126,9 +126,16 @@ class OperationLines:
 
     async def __anext__(self) -> Event:
         await trio.lowlevel.checkpoint()
-        if self._position < 0:
-            raise StopAsyncIteration
-        while (found := self._operation._next(self._position, self._until)) is None:
+        while (line := self.waiting()) is None:
+            if self._position < 0:
+                raise StopAsyncIteration
             await self._operation._change.wait()
+        return line
+
+    def waiting(self) -> Event | None:
+        """Return the next one if it is there already."""
+        found = self._operation._next(self._position, self._until) if self._position >= 0 else None
+        if found is None:
+            return None
         self._position, line = found
         return line

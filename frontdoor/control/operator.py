@@ -5,7 +5,7 @@ The control API is written against this alone; ``frontdoor.door`` implements it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .events import Bus
@@ -48,7 +48,14 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not an error: nothing
 
 
 class Operator(Protocol):
-    """The calls of the control API. None of them waits: each decides, starts what is to be done, returns."""
+    """The calls of the control API. None of them waits for what it starts: each decides, and returns.
+
+    None may take long either, for nothing else happens meanwhile: what walks all streams does so in slices.
+    """
+
+    @property
+    def pid(self) -> int:
+        """Of ``frontdoor serve``."""
 
     @property
     def bus(self) -> Bus:
@@ -66,17 +73,18 @@ class Operator(Protocol):
     def closing(self) -> Sequence[str]:
         """Those of them that are not in the config any more, and only finish what they have."""
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return the whole state, in the shape of the contract's ``status --json``."""
 
     def healthy(self) -> bool:
         """Whether every door has an active, ready generation."""
 
-    def streams(self, door: str | None, version: str | None) -> list[dict[str, Any]]:
+    def streams(self, door: str | None, version: str | None) -> Iterable[list[dict[str, Any]]]:
         """Return the open streams, the oldest first, of one door and version (or generation) or of all.
 
-        Each has ``id``, ``door``, ``generation``, ``client``, ``age_s``, ``idle_s`` and
-        ``bytes`` (``up``, ``down``). Raises :exc:`Refused` if that version is unknown.
+        They come in slices, each made when it is taken: let others run in between. Each stream has ``id``, ``door``,
+        ``generation``, ``client``, ``age_s``, ``idle_s`` and ``bytes`` (``up``, ``down``). Raises :exc:`Refused`, at
+        once, if that version is unknown.
         """
 
     def logs(self, door: str | None, version: str | None, history: int) -> list[dict[str, Any]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-
-import trio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from .feed import Event, Follower
 from .operator import Operator, Refused
@@ -30,20 +28,12 @@ class Output:
         return self._door in (None, line["door"]) and self._version in (None, line["version"], line["generation"])
 
     @asynccontextmanager
-    async def follow(self, history: int) -> AsyncIterator[AsyncIterator[Event]]:
+    async def follow(self, history: int) -> AsyncIterator[Follower]:
         """Read the last lines and all that come, without a gap."""
-        async with self._operator.outputs.follow(wanted=self.wanted) as coming:
-            try:
-                lines = self.past(history)
-            except Refused:
-                lines = []  # the version was known when this was asked, and has gone since
-            async with aclosing(_chain(lines, coming)) as both:
-                yield both
-
-
-async def _chain(lines: list[Event], coming: Follower) -> AsyncGenerator[Event, None]:
-    for line in lines:
-        await trio.lowlevel.checkpoint()
-        yield line
-    async for line in coming:
-        yield line
+        try:
+            lines = self.past(history)
+        except Refused:
+            lines = []  # the version was known when this was asked, and has gone since
+        # No await in between: neither of these yields to the others.
+        async with self._operator.outputs.follow(wanted=self.wanted, past=lines) as follower:
+            yield follower

@@ -25,8 +25,9 @@ from hypercorn.typing import ConnectionState
 
 from frontdoor.sockets import NO_ROOM
 
+from .turns import Turns
+
 MAX_CONNECTIONS = 256
-ACCEPT_BATCH = 16  # connections taken before the other tasks get their turn
 ACCEPT_PAUSE = 0.2  # seconds, when there is no descriptor left to accept with
 SEND_TIMEOUT = 30.0  # seconds in which a client must take SEND_CHUNK, or it is dropped
 SEND_CHUNK = 64 * 1024
@@ -54,11 +55,13 @@ class Connection:
     """One client's socket, as the stream that Hypercorn's TCPServer reads and writes.
 
     It differs from :class:`trio.SocketStream` in that a client that takes nothing for SEND_TIMEOUT seconds
-    is as good as gone. Hypercorn shields its sends: nothing else could end them.
+    is as good as gone. Hypercorn shields its sends: nothing else could end them. What comes is handed on in one of the
+    `turns`: to read a request is most of the work of a small one.
     """
 
-    def __init__(self, sock: trio.socket.SocketType) -> None:
+    def __init__(self, sock: trio.socket.SocketType, turns: Turns) -> None:
         self.socket = sock
+        self._turns = turns
         self.context = WorkerContext(None)
         self.hung_up = False
         self._task = trio.CancelScope()
@@ -69,7 +72,9 @@ class Connection:
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """Return what came, ``b""`` at the end. Raises trio's BrokenResourceError, ClosedResourceError."""
-        return await self._stream.receive_some(max_bytes)
+        data = await self._stream.receive_some(max_bytes)
+        await self._turns.take()
+        return data
 
     async def send_all(self, data: bytes) -> None:
         """Send all of `data`. Raises trio's BrokenResourceError, ClosedResourceError."""
@@ -111,6 +116,9 @@ class Server:
         self._app = ASGIWrapper(_reporting(app, on_error))
         self._listener = listener
         self._on_error = on_error
+        self._exhausted = False  # of descriptors; it was said
+        self._came = trio.Event()  # somebody, since there was nobody
+        self._turns = Turns()
         self._config = Config()
         # Hypercorn's own log would write to stderr, which may block; exceptions go to on_error instead.
         self._config.errorlog = None
@@ -128,33 +136,36 @@ class Server:
                     connection.close()
 
     async def _accept_loop(self, nursery: trio.Nursery) -> None:
-        exhausted = False
         while True:
             await trio.lowlevel.wait_readable(self._listener)
-            for _ in range(ACCEPT_BATCH):
-                try:
-                    sock, _ = self._listener.accept()
-                except (BlockingIOError, ConnectionAbortedError, InterruptedError):
-                    break
-                except OSError as error:
-                    if error.errno not in NO_ROOM:
-                        raise
-                    if not exhausted:
-                        self._on_error(error)
-                    exhausted = True
-                    # Clients wait in the backlog meanwhile; level-triggered, so nothing is missed.
-                    await trio.sleep(ACCEPT_PAUSE)
-                    break
-                exhausted = False
-                if self._but_from is not None and _peer(sock) == self._but_from:
-                    sock.close()
-                    continue
-                if len(self.connections) >= MAX_CONNECTIONS:
-                    _turn_away(sock)
-                    continue
-                connection = Connection(trio.socket.from_stdlib_socket(sock))
-                self.connections.add(connection)
-                nursery.start_soon(self._serve, connection)
+            try:
+                sock, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                continue
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                if not self._exhausted:
+                    self._on_error(error)
+                self._exhausted = True
+                # Clients wait in the backlog meanwhile; level-triggered, so nothing is missed.
+                await trio.sleep(ACCEPT_PAUSE)
+                continue
+            self._exhausted = False
+            self._take(sock, nursery)
+            await self._turns.take()  # to begin with a client takes the better part of a millisecond
+
+    def _take(self, sock: socket.socket, nursery: trio.Nursery) -> None:
+        if self._but_from is not None and _peer(sock) == self._but_from:
+            sock.close()
+            return
+        if len(self.connections) >= MAX_CONNECTIONS:
+            _turn_away(sock)
+            return
+        connection = Connection(trio.socket.from_stdlib_socket(sock), self._turns)
+        self.connections.add(connection)
+        self._came.set()
+        nursery.start_soon(self._serve, connection)
 
     async def _serve(self, connection: Connection) -> None:
         server = TCPServer(
@@ -180,6 +191,10 @@ class Server:
         is still carried out.
         """
         while True:
+            if not self.connections:
+                # With nobody to look for, nothing wakes an idle process.
+                self._came = trio.Event()
+                await self._came.wait()
             await trio.sleep(SWEEP)
             for connection in hung_up(self.connections):
                 if connection.hung_up:

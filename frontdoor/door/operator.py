@@ -1,6 +1,6 @@
 """What the control API can ask of this door process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import trio
@@ -15,6 +15,7 @@ from frontdoor.door.door import Door
 from frontdoor.door.doors import Doors
 from frontdoor.door.reload import Reload
 from frontdoor.policy.generation import State
+from frontdoor.traffic.stream import Stream
 
 
 class DoorOperator:
@@ -24,7 +25,7 @@ class DoorOperator:
         """``pid``, ``since``: of serve, on the monotonic clock."""
         self._doors = doors
         self._world = doors.world
-        self._pid = pid
+        self.pid = pid
         self._since = since
         self._stop = stop
         self._reload: Reload | None = None
@@ -53,20 +54,26 @@ class DoorOperator:
 
     # -- what is so -------------------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """The whole state."""
-        return status.status(self._doors, self._pid, self._since, stopping=self.stopping)
+        generations = [generation for door in self._doors for generation in door.fleet.generations.values()]
+        sums = await status.carried(self._world.relay, generations)
+        return status.status(self._doors, sums, self.pid, self._since, stopping=self.stopping)
 
     def healthy(self) -> bool:
         """Whether every door has an active generation with a process that takes streams."""
         return not self.stopping and all(_healthy(door) for door in self._doors if not door.leaving)
 
-    def streams(self, door: str | None, version: str | None) -> list[dict[str, Any]]:
-        """The open streams."""
-        shown: list[dict[str, Any]] = []
-        for each, generation in self._of(door, version):
-            shown += status.streams(each, generation)
-        return sorted(shown, key=lambda stream: -stream["age_s"])
+    def streams(self, door: str | None, version: str | None) -> Iterable[list[dict[str, Any]]]:
+        """The open streams, in slices."""
+        of = self._of(door, version)
+        whole = {each.gate for each, generation in of if generation is None}
+        some = {generation for _, generation in of if generation is not None}
+
+        def wanted(stream: Stream) -> bool:
+            return stream.gate in whole or stream.seat.generation in some
+
+        return status.streams(self._world.relay, wanted)
 
     def logs(self, door: str | None, version: str | None, history: int) -> list[dict[str, Any]]:
         """The last lines that the backends printed."""
@@ -124,7 +131,7 @@ class DoorOperator:
         self._check_stopping("reloads nothing any more")
         if self._reload is not None and not self._reload.done.is_set():
             raise Refused(BUSY, "another reload is under way: wait until it has ended, and try again")
-        reload = self._reload = Reload(self._doors, self._pid)
+        reload = self._reload = Reload(self._doors, self.pid)
         self._world.nursery.start_soon(self._run_reload, reload)
         return reload
 

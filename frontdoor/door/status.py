@@ -1,10 +1,15 @@
-"""The whole state as ``status --json`` prints it, and the open streams as ``streams --json`` does."""
+"""The whole state as ``status --json`` prints it, and the open streams as ``streams --json`` does.
+
+There may be many streams, and while something here runs no client's bytes are moved: all streams are walked in slices.
+"""
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+import trio
 
 import frontdoor
 from frontdoor.door.door import Door
@@ -12,25 +17,80 @@ from frontdoor.policy.generation import Generation
 from frontdoor.processes.external import External
 from frontdoor.processes.member import Member
 from frontdoor.sockets import show
+from frontdoor.traffic.relay import Relay
 from frontdoor.traffic.stream import Stream
 
+SHOWN = 50
+"""Streams that are shown in one go: with their encoding, about half a millisecond."""
 
-def status(doors: Iterable[Door], pid: int, since: float, *, stopping: bool) -> dict[str, Any]:
-    """The contract's status object. ``pid`` is that of serve; ``since`` the monotonic time of its start."""
+SUMMED = 1000
+"""Streams whose bytes are added up in one go: about as long."""
+
+
+class Carried:
+    """What a generation's streams have moved, and those that were open when that was asked, the oldest first."""
+
+    def __init__(self, generation: Generation) -> None:
+        self.up = generation.up_bytes
+        self.down = generation.down_bytes
+        self.streams: list[Stream] = []
+
+    def add(self, stream: Stream) -> None:
+        """One that was open then: it counts here also if it has ended since."""
+        self.up += stream.up.moved
+        self.down += stream.down.moved
+        self.streams.append(stream)
+
+    @property
+    def oldest(self) -> Stream | None:
+        """The oldest that is still open."""
+        return next((stream for stream in self.streams if stream.up.live), None)
+
+
+async def carried(relay: Relay, generations: Iterable[Generation]) -> dict[Generation, Carried]:
+    """Add up what each generation's streams have moved.
+
+    What those had moved that have ended is taken at the same instant as the list of those that are open. So a stream
+    that ends meanwhile counts once, one that comes in meanwhile does not count yet, and no later answer says less.
+    """
+    sums = {generation: Carried(generation) for generation in generations}
+    for streams in _slices(list(relay.streams), SUMMED):
+        for stream in streams:
+            if (mine := sums.get(stream.seat.generation)) is not None:
+                mine.add(stream)
+        if len(streams) == SUMMED:  # else it was the last: nobody need come in between then
+            await trio.lowlevel.checkpoint()
+    return sums
+
+
+def status(
+    doors: Iterable[Door], sums: Mapping[Generation, Carried], pid: int, since: float, *, stopping: bool
+) -> dict[str, Any]:
+    """The contract's status object.
+
+    ``sums``: what :func:`carried` gave. ``pid`` is that of serve; ``since`` the monotonic time of its start.
+    """
     return {
         "frontdoor": frontdoor.__version__,
         "pid": pid,
         "door_pid": os.getpid(),
         "uptime_s": round(time.monotonic() - since, 3),
-        "doors": [_door(door, stopping=stopping) for door in doors],
+        "doors": [_door(door, sums, stopping=stopping) for door in doors],
     }
 
 
-def streams(door: Door, generation: Generation | None = None) -> list[dict[str, Any]]:
-    """The open streams of a door, the oldest first."""
-    now = time.monotonic()
-    chosen = door.world.relay.streams if generation is None else door.world.relay.of(generation)
-    return [_stream(stream, now) for stream in chosen if stream.gate is door.gate]
+def streams(relay: Relay, wanted: Callable[[Stream], bool]) -> Iterator[list[dict[str, Any]]]:
+    """The open streams that are wanted, the oldest first, in slices.
+
+    They are those that were open when this was called; one that has ended when its slice is made is left out. Their
+    ages are those at the call, so that they are in order; the bytes are what was moved when the slice was made.
+    """
+    now, there = time.monotonic(), list(relay.streams)
+    return ([_stream(each, now) for each in some if each.up.live and wanted(each)] for some in _slices(there, SHOWN))
+
+
+def _slices(streams: list[Stream], size: int) -> Iterator[list[Stream]]:
+    return (streams[start : start + size] for start in range(0, len(streams), size))
 
 
 def address(door: Door) -> list[str]:
@@ -42,7 +102,7 @@ def address(door: Door) -> list[str]:
     return shown
 
 
-def _door(door: Door, *, stopping: bool) -> dict[str, Any]:
+def _door(door: Door, sums: Mapping[Generation, Carried], *, stopping: bool) -> dict[str, Any]:
     active, previous = door.switchboard.active, door.history.previous
     swap = door.swap
     return {
@@ -58,7 +118,10 @@ def _door(door: Door, *, stopping: bool) -> dict[str, Any]:
         "swap": swap.status() if swap is not None and swap.under_way else None,
         "streams": {"accepted": door.ledger.accepted, "open": door.ledger.open, "ended": door.ledger.ended},
         "limit": {"connections": door.gate.limits.connections, "reached": door.gate.full},
-        "generations": [_generation(door, g) for g in sorted(door.fleet.generations.values(), key=lambda g: -g.number)],
+        "generations": [
+            _generation(door, g, sums.get(g) or Carried(g))  # it has come in meanwhile
+            for g in sorted(door.fleet.generations.values(), key=lambda g: -g.number)
+        ],
     }
 
 
@@ -70,9 +133,8 @@ def _doing(door: Door, *, stopping: bool) -> str:
     return "failed" if door.trouble else "starting"
 
 
-def _generation(door: Door, generation: Generation) -> dict[str, Any]:
-    live = door.world.relay.of(generation)
-    now = time.monotonic()
+def _generation(door: Door, generation: Generation, carried: Carried) -> dict[str, Any]:
+    oldest = carried.oldest
     backend = door.fleet.backends.get(generation.number)
     draining, warm = door.draining.get(generation.number), door.warm.get(generation.number)
     shown: dict[str, Any] = {
@@ -82,11 +144,10 @@ def _generation(door: Door, generation: Generation) -> dict[str, Any]:
         "state": str(generation.state),
         "since": datetime.fromtimestamp(generation.since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "streams": {"open": generation.open, "total": generation.total},
-        "bytes": {
-            "up": generation.up_bytes + sum(stream.up.moved for stream in live),
-            "down": generation.down_bytes + sum(stream.down.moved for stream in live),
-        },
-        "oldest": {"client": show(live[0].client), "age_s": round(now - live[0].since, 3)} if live else None,
+        "bytes": {"up": carried.up, "down": carried.down},
+        "oldest": {"client": show(oldest.client), "age_s": round(time.monotonic() - oldest.since, 3)}
+        if oldest
+        else None,
         "processes": [_process(door, process) for process in backend.processes] if backend else [],
     }
     if generation.problem:
@@ -119,6 +180,6 @@ def _stream(stream: Stream, now: float) -> dict[str, Any]:
         "generation": stream.seat.generation.id,
         "client": show(stream.client),
         "age_s": round(now - stream.since, 3),
-        "idle_s": round(now - stream.stamp, 3),
+        "idle_s": round(max(0.0, now - stream.stamp), 3),
         "bytes": {"up": stream.up.moved, "down": stream.down.moved},
     }

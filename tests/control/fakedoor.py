@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,18 +35,21 @@ class FakeDoor:
         self.stopped = trio.Event()
         self.state = status(doors, pid)
         self.open_streams: list[dict[str, Any]] = []
+        self.slice = 50
         self.problems: list[str] = []  # of the config that a reload would read
         self.reloading = Operation(0)
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         return self.state
 
     def healthy(self) -> bool:
         return self.is_healthy
 
-    def streams(self, door: str | None, version: str | None) -> list[dict[str, Any]]:
+    def streams(self, door: str | None, version: str | None) -> Iterable[list[dict[str, Any]]]:
         self.calls.append(("streams", door, version))
-        return [s for s in self.open_streams if version in (None, s["generation"])]
+        there, size = self.open_streams, self.slice
+        slices = (there[start : start + size] for start in range(0, len(there), size))
+        return ([dict(s) for s in some if version in (None, s["generation"])] for some in slices)
 
     def prints(self, line: str, generation: str = "v2#2", door: str | None = None, **fields: Any) -> Event:
         """One of its backends prints a line."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import gc
+import math
 import os
 import resource
 import socket
@@ -15,8 +16,10 @@ import pytest
 import trio
 import trio.lowlevel
 import trio.testing
+from hypercorn.trio.tcp_server import TCPServer
 
 from control.fakedoor import FakeDoor, ask, control_socket, get, until
+from control.passes import counted
 from frontdoor.control import server
 from frontdoor.control.server import Server
 
@@ -175,6 +178,61 @@ async def test_past_the_cap_connections_are_turned_away_with_an_answer(
         await one.aclose()
     await until(lambda: not running.connections, "their end")
     assert (await get(path, "/v1/status"))[0] == 200
+
+
+async def test_those_who_come_or_ask_at_once_are_begun_with_one_by_one(
+    path: str, running: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await get(path, "/v1/status")
+    begun: list[int] = []
+    read: list[int] = []
+
+    class Seen(TCPServer):
+        async def run(self) -> None:
+            begun.append(passes.number)
+            await super().run()
+
+        async def _read_data(self) -> None:
+            receive = self.stream.receive_some
+
+            async def receive_some(max_bytes: int) -> bytes:
+                data = await receive(max_bytes)
+                read.append(passes.number)
+                return bytes(data)
+
+            monkeypatch.setattr(self.stream, "receive_some", receive_some)
+            await super()._read_data()
+
+    monkeypatch.setattr(server, "TCPServer", Seen)
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(32)]
+    with counted() as passes:
+        for client in clients:
+            client.connect(path)
+        await until(lambda: len(running.connections) == 32, "all of them")
+        for client in clients:
+            client.sendall(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(lambda: len(read) == 32, "what they ask")
+    assert len(set(begun)) == len(begun) == 32
+    assert len(set(read)) == len(read) == 32
+    for client in clients:
+        client.close()
+
+
+async def test_with_nobody_there_it_does_not_wake(path: str, running: Server) -> None:
+    def sleeps() -> bool:
+        return trio.lowlevel.current_statistics().seconds_to_next_deadline == math.inf
+
+    for _ in range(2):
+        await trio.testing.wait_all_tasks_blocked()
+        assert sleeps()
+        stream = await trio.open_unix_socket(path)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not sleeps()  # it looks whether he has hung up
+        await stream.aclose()
+        patience = time.monotonic() + 10  # and not trio's: a deadline would be seen
+        while running.connections or not sleeps():
+            assert time.monotonic() < patience
+            await trio.lowlevel.checkpoint()
 
 
 async def test_a_slow_client_is_waited_for_but_not_for_ever(

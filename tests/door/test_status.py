@@ -1,0 +1,121 @@
+"""All streams are walked in slices, and what comes and goes meanwhile does not make it wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import trio
+import trio.testing
+
+from frontdoor.door import status
+from frontdoor.policy.generation import Generation, Seat
+from frontdoor.traffic.relay import Relay
+from frontdoor.traffic.stream import Stream
+
+
+class FakeRelay:
+    """Streams without sockets."""
+
+    def __init__(self, *generations: Generation) -> None:
+        self._seats = [Seat(generation, 0, "") for generation in generations]
+        self._gate = cast(Any, SimpleNamespace(name="main"))
+        self._open: dict[int, Stream] = {}
+        self._count = 0
+
+    @property
+    def streams(self) -> Iterator[Stream]:
+        return iter(list(self._open.values()))
+
+    def join(self, count: int, up: int = 1) -> None:
+        for _ in range(count):
+            self._count += 1
+            seat = self._seats[self._count % len(self._seats)]
+            made = self._open[self._count] = Stream(
+                self._count, self._gate, seat, ("127.0.0.1", 50000), (-1, -1), self._count / 1e6
+            )
+            made.up.moved, made.down.moved = up, 2 * up
+
+    def end(self, number: int) -> None:
+        """As `Ending.finish` does it."""
+        ended = self._open.pop(number)
+        ended.up.live = ended.down.live = False
+        ended.seat.generation.up_bytes += ended.up.moved
+        ended.seat.generation.down_bytes += ended.down.moved
+
+
+@pytest.fixture
+def generation() -> Generation:
+    return Generation("v1", 1, 0.0, up_bytes=1000, down_bytes=2000)
+
+
+async def test_bytes_are_added_up_in_slices_and_nothing_counts_twice(generation: Generation) -> None:
+    other = Generation("v2", 2, 0.0)
+    relay = FakeRelay(generation, other)
+    relay.join(9000)
+    at_once = 0
+
+    async def meanwhile() -> None:
+        nonlocal at_once
+        at_once = 1
+        for number in range(1, 9000, 2):
+            relay.end(number)
+            relay.join(1, up=10**6)
+            at_once += 1
+            if number % 1000 == 1:
+                await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(meanwhile)
+        sums = await status.carried(cast(Relay, relay), [generation, other])
+        assert at_once > 1  # it was let in between
+    assert [sums[each].up for each in (generation, other)] == [1000 + 4500, 4500]
+    assert [sums[each].down for each in (generation, other)] == [2000 + 9000, 9000]
+
+
+async def test_the_oldest_is_one_that_is_still_there(generation: Generation) -> None:
+    relay = FakeRelay(generation)
+    relay.join(3)
+    carried = (await status.carried(cast(Relay, relay), [generation]))[generation]
+    assert carried.oldest is not None
+    assert carried.oldest.number == 1
+    relay.end(1)
+    assert carried.oldest.number == 2
+    relay.end(2)
+    relay.end(3)
+    assert carried.oldest is None
+
+
+async def test_few_streams_are_of_one_instant(generation: Generation) -> None:
+    relay = FakeRelay(generation)
+    relay.join(status.SUMMED - 1)
+    with trio.testing.assert_no_checkpoints():
+        await status.carried(cast(Relay, relay), [generation])
+
+
+def test_streams_are_shown_in_slices_each_made_when_it_is_taken(generation: Generation) -> None:
+    other = Generation("v2", 2, 0.0)
+    relay = FakeRelay(generation, other)
+    relay.join(9000)
+    slices = iter(status.streams(cast(Relay, relay), lambda stream: stream.seat.generation is other))
+    shown = next(slices)
+    relay.join(10)  # has come in too late
+    relay.end(shown[0]["id"])  # is shown already
+    relay.end(8999)  # has gone in time
+    rest = [*slices]
+    assert max(map(len, [shown, *rest])) <= status.SHOWN
+    numbers = [stream["id"] for some in [shown, *rest] for stream in some]
+    assert numbers == list(range(1, 8999, 2))
+    ages = [stream["age_s"] for some in [shown, *rest] for stream in some]
+    assert ages == sorted(ages, reverse=True)
+    assert rest[-1][-1]["bytes"] == {"up": 1, "down": 2}
+
+
+def test_bytes_that_move_meanwhile_make_no_idle_time_below_zero(generation: Generation) -> None:
+    relay = FakeRelay(generation)
+    relay.join(1)
+    slices = status.streams(cast(Relay, relay), lambda stream: True)
+    next(relay.streams).stamp = 10.0**9
+    assert next(iter(slices))[0]["idle_s"] == 0
