@@ -7,13 +7,13 @@ import resource
 import signal
 import socket
 import sys
+import traceback
 from types import FrameType
-
-import trio
 
 from frontdoor.control import server
 from frontdoor.door.process import DoorProcess
 from frontdoor.keeper.link import KeeperGone, Link
+from frontdoor.traffic.host import Host
 
 
 def main() -> None:
@@ -25,12 +25,15 @@ def main() -> None:
     codecs.lookup("utf-8-sig")  # of the config file, which after a crash nobody reads before the first swap
     gc.collect()
     gc.freeze()  # what was loaded stays: no collection need look at it again
-    nofile = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    process = DoorProcess(link, sys.argv[2], resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     code = 1
     try:
-        code = trio.run(DoorProcess(link, sys.argv[2], nofile).run, strict_exception_groups=True)
+        code = Host(process.relay).run(process.run)
     except* KeeperGone:
         link.kill_groups()
+    except* BaseException:
+        # Not by letting it through: the interpreter would wait for trio's thread, and the keeper for this process.
+        traceback.print_exc()
     sys.stderr.flush()
     os._exit(code)
 

@@ -30,7 +30,6 @@ from frontdoor.keeper.link import ChildReport, Held, Link
 from frontdoor.observe.log import Log
 from frontdoor.traffic.listener import Listener
 from frontdoor.traffic.relay import Relay
-from frontdoor.traffic.sweeper import Sweeper
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -56,6 +55,8 @@ class DoorProcess:
         self._link = link
         self._config = config
         self._nofile = nofile
+        self.relay = Relay(lambda streams, pipes: 2 * (streams + pipes) + OTHER_DESCRIPTORS // 2 < nofile)
+        """Its loop is what this program runs in."""
         self._doors: Doors | None = None
         self._early_signals: list[int] = []
         self._stop: Stop | None = None
@@ -108,8 +109,6 @@ class DoorProcess:
                 await self._open_doors(doors, held)
                 self._operator = DoorOperator(doors, held.keeper, held.since, self._stop.begin)
                 nursery.start_soon(self._operator.run)
-                nursery.start_soon(world.relay.run)
-                nursery.start_soon(Sweeper(world.relay).run)
                 nursery.start_soon(self._control, self._operator, control, log)
                 early, self._early_signals = self._early_signals, []
                 for number in early:
@@ -174,8 +173,8 @@ class DoorProcess:
 
     def _world(self, settings: Settings, log: Log, bus: Bus, nursery: trio.Nursery, record: Record) -> World:
         room = max(16, (self._nofile - OTHER_DESCRIPTORS - self._nofile // PIPES_SHARE) // 2)
-        relay = Relay(lambda streams, pipes: 2 * (streams + pipes) + OTHER_DESCRIPTORS // 2 < self._nofile)
-        return World(settings, self._link, relay, Listener(relay, nursery, room), bus, log, nursery, room, record)
+        listener = Listener(self.relay, nursery, room)
+        return World(settings, self._link, self.relay, listener, bus, log, nursery, room, record)
 
     async def _open_doors(self, doors: Doors, held: Held) -> None:
         """Take the public addresses, before anything is started: a port in use is said at once."""

@@ -127,7 +127,11 @@ class Swap:
 
     async def _ask(self) -> Event:
         # Before a hook is told its numbers: if this process dies while it runs, the next one must not give them again.
-        await self._door.remember()
+        # To switch to what stands by, with no hook to tell, nobody need wait for the disk: the keeper knows.
+        if isinstance(self._to, Backend) and not self._door.hooks.vetoes:
+            await self._door.tell_keeper()
+        else:
+            await self._door.remember()
         self.old = self._door.switchboard.active
         said = self._say("swap.started", **self._ends, rollback=True if self._rollback else None, note=self._note)
         async with cut_short(self._abort):

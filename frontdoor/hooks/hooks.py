@@ -124,6 +124,11 @@ class Hooks:
         finally:
             self._nursery = None
 
+    @property
+    def vetoes(self) -> bool:
+        """Whether a hook is asked before a swap."""
+        return bool(self._command(VETO))
+
     async def veto(self, event: Mapping[str, Any]) -> str | None:
         """Ask ``before_swap``: None to go on, else why not. When this is cancelled the hook is ended."""
         problem, output = await self._call(VETO, event)

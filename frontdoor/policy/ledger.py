@@ -53,20 +53,16 @@ class Ledger:
 
     def __init__(self, cells: Cells | None = None) -> None:
         self._cells: Cells = cells if cells is not None else [0] * CELLS
-        self._open = self.accepted - sum(self.ended.values())
+        self.open = self.accepted - sum(self.ended.values())
+        """Streams that have not ended."""
 
     def __repr__(self) -> str:
-        return f"<Ledger: {self.accepted} accepted, {self._open} open, {self.ended}>"
+        return f"<Ledger: {self.accepted} accepted, {self.open} open, {self.ended}>"
 
     @property
     def accepted(self) -> int:
         """All streams so far."""
         return self._cells[0]
-
-    @property
-    def open(self) -> int:
-        """Streams that have not ended."""
-        return self._open
 
     @property
     def ended(self) -> dict[str, int]:
@@ -76,16 +72,16 @@ class Ledger:
     def accept(self) -> None:
         """A client was accepted."""
         self._cells[0] += 1
-        self._open += 1
+        self.open += 1
 
     def end(self, reason: Reason) -> None:
         """A stream ended. Every stream that was accepted ends here, once."""
         self._cells[_CELL[reason]] += 1
-        self._open -= 1
+        self.open -= 1
 
     def restore(self) -> int:
         """After a crash: what was open then, and is no more, is lost; how many that are."""
-        lost = self._open
+        lost = self.open
         self._cells[_CELL[Reason.LOST]] += lost
-        self._open = 0
+        self.open = 0
         return lost

@@ -11,6 +11,9 @@ from frontdoor.processes.ready import CannotAsk, Check, NotReady, ask
 LOOK = 1.0
 """Seconds until it is noticed, at the latest, that the settings have changed, or that there is something to do."""
 
+UNASKED_LOOK = 5.0
+"""The same while no health is asked for: each look wakes a frontdoor that may have nothing else to do."""
+
 
 async def watch(check: Check, seconds: float, wanted: Callable[[], HealthSettings | None]) -> str:
     """Ask again and again. Returns when it is to be given up: why, in words that go on after "it".
@@ -22,7 +25,7 @@ async def watch(check: Check, seconds: float, wanted: Callable[[], HealthSetting
         settings = wanted()
         if settings is None:
             health, asked = Health(), trio.current_time()
-            await trio.sleep(LOOK)
+            await trio.sleep(UNASKED_LOOK)
             continue
         wait = asked + settings.interval - trio.current_time()
         if wait > 0:

@@ -29,8 +29,8 @@ class Ending:
         """``streams``: the open ones, by number. Those that have ended are taken out."""
         self._plumbing = plumbing
         self.streams = streams
-        self.flows: dict[int, Flow] = {}
-        """By the descriptor that they read from."""
+        self.flows: list[Flow | None] = []
+        """By the descriptor that they read from: the kernel's numbers are small, and a list is faster than a dict."""
         self.parting: dict[int, Stream] = {}
         """Streams of which one direction has ended: those whose time is counted."""
 
@@ -105,7 +105,10 @@ class Ending:
         return Reason.BACKEND_GONE if stream.seat.gone() else reason
 
     def _deafen(self, flow: Flow) -> None:
-        """Nobody receives this direction any more: go on reading, so that the source can finish, and throw it away."""
+        """Nobody receives this direction any more: go on reading, so that the source can finish, and throw it away.
+
+        As after ``_end``, what is polled is put right by ``_settle``: once, and not at all for a stream that is over.
+        """
         if flow.deaf:
             return
         flow.deaf = True
@@ -117,39 +120,36 @@ class Ending:
             # sending, and does not read either, would keep the stream for ever. What it has sent can still be read.
             sockets.shut(flow.source, socket.SHUT_RD)
         flow.reading = not flow.ended
-        self._plumbing.arm(flow)
-        self._plumbing.arm(flow.twin)
 
     def _end(self, flow: Flow) -> None:
         """Nothing more comes in this direction: FIN."""
         flow.ended, flow.reading = True, False
         if not flow.deaf:
             sockets.shut(flow.sink)
-        self._plumbing.arm(flow)
 
     def _settle(self, stream: Stream) -> None:
         """After a direction is over: end the stream, if that was all."""
         if not stream.up.live:
             return
         up, down = stream.up, stream.down
+        if up.over and down.over and (up.ended or down.deaf):
+            self.finish(stream)
+            return
         self.parting[stream.number] = stream
         stream.stamp = time.monotonic()  # the silence that matters from here on begins now
-        if not (up.over and down.over):
-            return
-        if up.ended or down.deaf:
-            self.finish(stream)
-        elif stream.deadline is None:
+        if up.over and down.over and stream.deadline is None:
             # The backend is gone, and its last word is on the way to a client that is still sending.
             stream.deadline = stream.stamp + GOODBYE
+            self._close(down)
+        self._plumbing.arm(up)
+        self._plumbing.arm(down)
 
     def finish(self, stream: Stream) -> None:
         """Release everything: no descriptor, pipe or lease is left."""
         del self.streams[stream.number]
         self.parting.pop(stream.number, None)
         for flow in (stream.up, stream.down):
-            self._plumbing.disarm(flow)
-            del self.flows[flow.source]
-            self._plumbing.close_later(flow.source)
+            self._close(flow)
             if flow.held:
                 self._plumbing.drop(flow)
             flow.reading = flow.live = False
@@ -159,3 +159,12 @@ class Ending:
         assert stream.reason is not None
         stream.gate.ledger.end(stream.reason)
         stream.gate.switchboard.release(seat)
+
+    def _close(self, flow: Flow) -> None:
+        """Nothing is to be done any more with the descriptor that the flow reads from."""
+        if flow.source < 0:
+            return
+        flow.mask = 0  # close(2) takes it out of the set: nobody else holds it
+        self.flows[flow.source] = None
+        self._plumbing.close_later(flow.source)
+        flow.source = -1

@@ -22,7 +22,7 @@ import trio
 from frontdoor.policy.generation import Seat
 from frontdoor.policy.ledger import Reason
 from frontdoor.proxy_header import encode
-from frontdoor.sockets import NO_ROOM, dial
+from frontdoor.sockets import NO_ROOM, accept, dial
 from frontdoor.traffic.gate import Gate
 from frontdoor.traffic.greeting import Greeting
 from frontdoor.traffic.relay import Relay
@@ -157,16 +157,17 @@ class Listener:
             self._relay.unlisten(listening.fileno())
 
     def _accept(self, gate: Gate, listening: socket.socket) -> int:
-        """Accept a bounded batch; how many that were."""
+        """Accept a bounded batch; how many that were: ``ACCEPTS`` if there may be more."""
+        ledger = gate.ledger
         for count in range(ACCEPTS):
-            if gate.ledger.open >= gate.limits.connections:
+            if ledger.open >= gate.limits.connections:
                 self._pause(gate, "limits.connections")
                 return count
-            if self._short or self._is_crowded(gate):
+            if self._short or (len(self._gates) > 1 and self._is_crowded(gate)):
                 self._pause(gate, "open files")
                 return count
             try:
-                client, address = listening.accept()
+                client_fd, address = accept(listening)
             except BlockingIOError:
                 return count
             except OSError as error:
@@ -174,21 +175,19 @@ class Listener:
                     self._pause(gate, "open files")
                     return count
                 continue  # the client had gone before it was accepted: accept(2) passes its error on
-            gate.ledger.accept()
-            client.setblocking(False)
+            ledger.accept()
             if gate.trusted and gate.trusts(address):
-                self._greeting.expect(gate, client, address)
+                self._greeting.expect(gate, socket.socket(fileno=client_fd), address)
             else:
-                self._seat(gate, client.detach(), address)
+                self._seat(gate, client_fd, address)
         return ACCEPTS
 
     def _is_crowded(self, gate: Gate) -> bool:
         """Whether the descriptors that are there for all doors are used up, as far as this one may use them.
 
-        Each other door has a share that is kept for it: clients of one door must not keep out all others.
+        Each other door has a share that is kept for it: clients of one door must not keep out all others. With one door
+        its own limit is all there is.
         """
-        if len(self._gates) < 2:
-            return False  # then the gate's own limit is all there is
         share = self._room // (SHARES * len(self._gates))
         taken = sum(max(other.ledger.open, share) for other in self._gates if other is not gate)
         return gate.ledger.open + taken >= self._room

@@ -29,7 +29,8 @@ class Plumbing:
         self._pool = Pool(room)
         self.spare: Pipe | None = self._pool.take()
         self._starved: list[Flow] = []
-        self._closing: list[int] = []
+        self.closing: list[int] = []
+        """Descriptors that are closed at the end of the batch."""
         self._waiting: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
@@ -50,11 +51,17 @@ class Plumbing:
             self.epoll.modify(flow.source, wanted)
         flow.mask = wanted
 
-    def disarm(self, flow: Flow) -> None:
-        """Register the source's descriptor for nothing. It is about to be closed."""
-        if flow.mask:
-            self.epoll.unregister(flow.source)
-            flow.mask = 0
+    def watch(self, client: int, backend: int) -> None:
+        """Register both descriptors of a new stream for reading.
+
+        Raises OSError when the kernel has no room for them (epoll_ctl(2): ENOMEM, ENOSPC), and then neither is.
+        """
+        self.epoll.register(client, select.EPOLLIN)
+        try:
+            self.epoll.register(backend, select.EPOLLIN)
+        except OSError:
+            self.epoll.unregister(client)
+            raise
 
     # -- pipes ------------------------------------------------------------------------------------------------------
 
@@ -109,13 +116,13 @@ class Plumbing:
 
     def close_later(self, fd: int) -> None:
         """Close ``fd`` at the end of the batch: a number reused within it would get its predecessor's events."""
-        self._closing.append(fd)
+        self.closing.append(fd)
 
     def close_now(self) -> None:
         """The end of a batch."""
-        if not self._closing:
+        if not self.closing:
             return
-        closing, self._closing = self._closing, []
+        closing, self.closing = self.closing, []
         for fd in closing:
             os.close(fd)
         self.replenish()
@@ -123,6 +130,11 @@ class Plumbing:
     def when_room(self, callback: Callable[[], object]) -> None:
         """Call ``callback`` once, when a stream has ended and its descriptors are closed, or at the next sweep."""
         self._waiting.append(callback)
+
+    @property
+    def lacks_room(self) -> bool:
+        """Something waits for a descriptor."""
+        return self.spare is None or bool(self._waiting)
 
     def replenish(self) -> None:
         """Try again what there was no descriptor for: a pipe, or accepting."""

@@ -32,6 +32,7 @@ class Flow:
         "rest",
         "sink",
         "source",
+        "stamp",
         "stream",
         "twin",
     )
@@ -49,12 +50,15 @@ class Flow:
         """They are in here instead, if there was no pipe to be had."""
         self.moved = 0
         """Bytes read so far."""
+        self.stamp = 0.0
+        """When bytes last moved, of the monotonic clock. Here, and not in the stream: it is written with each message,
+        and the flow is in the processor's cache then."""
         self.reading = True
         self.ended = False
         self.deaf = False
         self.live = True
         """Its stream has not been finished."""
-        self.mask = 0
+        self.mask = _READ
         """What the source's descriptor is registered for with epoll right now; 0: it is not."""
 
     def __repr__(self) -> str:
@@ -79,7 +83,7 @@ class Flow:
 class Stream:
     """One accepted client joined to one backend process."""
 
-    __slots__ = ("client", "deadline", "down", "gate", "number", "reason", "seat", "since", "stamp", "up")
+    __slots__ = ("client", "deadline", "down", "gate", "number", "reason", "seat", "since", "up")
 
     def __init__(self, number: int, gate: Gate, seat: Seat, client: object, fds: tuple[int, int], now: float) -> None:
         """``fds``: the client's socket and the backend's. ``now``: of the monotonic clock, in seconds."""
@@ -90,15 +94,23 @@ class Stream:
         self.client = client
         """The client's address, as accept(2) gave it."""
         self.since = now
-        self.stamp = now
-        """When bytes last moved."""
         self.up = Flow(self, fds[0], fds[1])
         self.down = Flow(self, fds[1], fds[0])
         self.up.twin, self.down.twin = self.down, self.up
+        self.up.stamp = now
         self.reason: Reason | None = None
         """The first thing that ended one of its directions."""
         self.deadline: float | None = None
         """Only the goodbye is left: wait for the client's own end until then."""
+
+    @property
+    def stamp(self) -> float:
+        """When bytes last moved, in either direction."""
+        return max(self.up.stamp, self.down.stamp)
+
+    @stamp.setter
+    def stamp(self, now: float) -> None:
+        self.up.stamp = self.down.stamp = now
 
     def __repr__(self) -> str:
         return f"<Stream {self.number} on {self.seat.generation.id} up={self.up} down={self.down} {self.reason or ''}>"

@@ -1,9 +1,6 @@
-"""One task for all deadlines of all streams. A timer for each stream would cost more than moving its bytes."""
+"""One look for all deadlines of all streams. A timer for each stream would cost more than moving its bytes."""
 
 import math
-import time
-
-import trio
 
 from frontdoor.policy.ledger import Reason
 from frontdoor.traffic.ending import GOODBYE_SILENCE
@@ -26,12 +23,6 @@ class Sweeper:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._idle_at = 0.0
-
-    async def run(self) -> None:
-        """Look, for ever."""
-        while True:
-            await trio.sleep(TICK)
-            self.sweep(time.monotonic())
 
     def sweep(self, now: float) -> None:
         """End what is due at ``now``, of the monotonic clock."""

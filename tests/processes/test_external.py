@@ -20,6 +20,7 @@ IN_A_HURRY = 'timeout = "30ms"'
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "LOOK", 0.005)
+    monkeypatch.setattr(health, "UNASKED_LOOK", 0.005)
 
 
 @pytest.fixture

@@ -124,6 +124,7 @@ HTTP = 'check = "http:/healthz"\ntimeout = "50ms"'
 def house(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     monkeypatch.setattr(backoff, "FIRST", 0.01)
     monkeypatch.setattr(health, "LOOK", 0.005)
+    monkeypatch.setattr(health, "UNASKED_LOOK", 0.005)
     house.health = every("5ms", failures=2)
     house.file("page", OK)
     return house

@@ -46,15 +46,18 @@ class OnePagePipe(pipes_module.Pipe):
         super().__init__()
         fcntl.fcntl(self.write, fcntl.F_SETPIPE_SZ, 4096)
 
+    def widen(self) -> None:
+        """Nobody can."""
+
 
 class CountedRelay(Relay):
     """Counts the turns of its loop: a loop that spins makes thousands."""
 
     turns = 0
 
-    def _turn(self, ready: list[tuple[int, int]]) -> None:
+    def turn(self, timeout: float | None) -> None:
         self.turns += 1
-        super()._turn(ready)
+        super().turn(timeout)
 
 
 class StandIn:
@@ -205,10 +208,11 @@ class Door:
         """Free what a door process keeps until it exits."""
         for stream in self.relay.streams:
             for fd in (stream.up.source, stream.down.source):
-                os.close(fd)
+                if fd >= 0:  # the backend's is closed before the goodbye to the client
+                    os.close(fd)
         plumbing = self.relay._plumbing
         plumbing.epoll.close()
-        lent = [flow.pipe for flow in self.relay._flows.values()]
+        lent = [flow.pipe for flow in self.relay._flows if flow]
         for pipe in [*plumbing._pool._free, plumbing.spare, *lent]:
             if pipe is not None:
                 pipe.close()

@@ -11,7 +11,15 @@ import time
 
 import trio
 
-from traffic.relay_under_test import open_door
+from frontdoor.traffic.sweeper import TICK
+from traffic.relay_under_test import Door, open_door
+
+
+async def sweep(door: Door) -> None:
+    """What the thread's main loop does."""
+    while True:
+        await trio.sleep(TICK)
+        door.sweeper.sweep(time.monotonic())
 
 
 async def main(backend: str, limit: int) -> None:
@@ -20,7 +28,7 @@ async def main(backend: str, limit: int) -> None:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(door.sweeper.run)
+            nursery.start_soon(sweep, door)
             print(door.address[1], flush=True)
             asked = trio.lowlevel.FdStream(os.dup(0))
             while await asked.receive_some(1):

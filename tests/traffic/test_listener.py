@@ -271,11 +271,12 @@ async def test_an_error_of_one_client_at_accept_is_none_of_the_others(
         class Failing:
             failed = False
 
-            def accept(self) -> tuple[socket.socket, object]:
+            def _accept(self) -> tuple[int, object]:
                 if not self.failed:
                     self.failed = True
                     raise OSError(getattr(errno, error), error)
-                return listening.accept()
+                fd, address = listening.accept()
+                return fd.detach(), address
 
             def fileno(self) -> int:
                 return listening.fileno()

@@ -1,8 +1,9 @@
+import fcntl
 import os
 
 import pytest
 
-from frontdoor.traffic.pipes import DISCARD, KEPT, Pipe, Pool
+from frontdoor.traffic.pipes import DISCARD, KEPT, WIDE, WIDE_ONES, Pipe, Pool
 
 
 def test_a_pipe_given_back_is_the_next_one_taken() -> None:
@@ -65,3 +66,25 @@ def test_a_pipe_blocks_nobody_and_is_inherited_by_nobody() -> None:
     assert not os.get_inheritable(DISCARD)
     assert repr(pipe) == f"<Pipe {pipe.read}←{pipe.write}>"
     pipe.close()
+
+
+def test_the_first_pipes_are_wide_and_the_others_as_the_kernel_makes_them() -> None:
+    pool = Pool(lambda count: True)
+    pipes = [pool.take() for _ in range(WIDE_ONES + 1)]
+    sizes = [fcntl.fcntl(pipe.write, fcntl.F_GETPIPE_SZ) for pipe in pipes if pipe is not None]
+    assert sizes == [WIDE] * WIDE_ONES + [64 << 10]
+    for pipe in pipes:
+        assert pipe is not None
+        pool.discard(pipe)
+
+
+def test_a_pipe_that_the_kernel_does_not_widen_works_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, command: int, argument: int) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    pool = Pool(lambda count: True)
+    pipe = pool.take()
+    assert pipe is not None
+    assert os.write(pipe.write, b"x") == 1
+    pool.discard(pipe)

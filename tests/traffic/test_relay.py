@@ -2,6 +2,7 @@ import os
 import socket
 import time
 
+import pytest
 import trio
 
 from traffic.peers import BLOB, data, echo, fill_up, pass_on, quiet, receive, reset, rest, until
@@ -50,8 +51,9 @@ async def test_a_slow_writer_holds_nobody_up() -> None:
         assert await receive(slow_backend, 200) == data(200)
 
 
-async def test_sixteen_one_byte_messages_fill_a_pipe_and_none_is_lost() -> None:
+async def test_sixteen_one_byte_messages_fill_a_pipe_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     # Each takes a slot of its own: a relay that reckons with 64 KiB for a pipe blocks, or drops what does not fit.
+    monkeypatch.setattr("frontdoor.traffic.pipes.WIDE_ONES", 0)
     async with open_door(narrow=True) as door:
         client, backend = await door.pair()
         sent, got, held = 0, bytearray(), set()

@@ -2,7 +2,6 @@ import time
 from dataclasses import replace
 
 import pytest
-import trio
 
 from frontdoor.traffic import sweeper
 from frontdoor.traffic.ending import FORCED_GOODBYE
@@ -129,16 +128,6 @@ async def test_a_short_time_out_among_streams_that_may_be_idle_for_ever() -> Non
         assert await rest(client) == b""
         await client.aclose()
         await until(lambda: len(door.relay) == 1)
-
-
-async def test_it_runs_by_itself() -> None:
-    async with open_door(idle_timeout=0.05) as door, trio.open_nursery() as nursery:
-        client, _ = await door.pair()
-        nursery.start_soon(door.sweeper.run)
-        assert await rest(client) == b""
-        await client.aclose()
-        await door.ended(idle_timeout=1)
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_look_at_many_streams_is_short() -> None:
