@@ -1,0 +1,44 @@
+"""The targets: one module each. What they have in common is here."""
+
+import re
+import subprocess
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from benchmark.backends import Backend
+from benchmark.target import Target
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a peer runs: a folder for its files, and the backends that it shall stand in front of."""
+
+    folder: str
+    web: Backend
+    raw: Backend
+    only_raw: bool = False  # nothing is asked of the other one: all room may be for this one's streams
+
+
+class Peer(Protocol):
+    """A kind of target. Each is configured to do what frontdoor does, in one thread, and with no limit in its way."""
+
+    @property
+    def name(self) -> str:
+        """What `--peers` takes."""
+
+    def missing(self) -> str:
+        """What to install before it can run here; "" when it can."""
+
+    def version(self) -> str:
+        """Such as 2.6.12."""
+
+    def serving(self, place: Place) -> AbstractContextManager[Target]:
+        """Run it. Raises StartError."""
+
+
+def said_version(*command: str) -> str:
+    """The first thing that looks like a version in what a command says."""
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"\d+\.\d+(\.\d+)*", ran.stdout + ran.stderr)
+    return found[0] if found else "?"

@@ -1,0 +1,61 @@
+"""`scripts/bench --smoke`: it measures everything, with whatever peers there are. Nobody looks at what comes of it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.__main__ import PEERS
+from benchmark.cases import CASES
+from e2e.harness import environment
+from e2e.swarm import ROOT
+
+
+def bench(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run what scripts/bench runs, which would install into the very .venv that these tests run in."""
+    return subprocess.run(
+        [sys.executable, "-m", "benchmark", *options],
+        env=environment(PYTHONPATH=os.path.join(ROOT, "scripts")),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(shutil.which("nginx") is None or shutil.which("wrk") is None, reason="apt-get install nginx wrk")
+def test_it_works(tmp_path: Path) -> None:
+    ran = bench("--smoke", "--out", str(tmp_path))
+    print(ran.stderr)
+    assert ran.returncode == 0, ran
+    assert "Traceback" not in ran.stderr
+    assert sorted(os.listdir(tmp_path)) == ["chart.svg", "results.json", "table.md"]
+    with open(os.path.join(tmp_path, "table.md")) as file:
+        assert file.read() == ran.stdout
+    with open(os.path.join(tmp_path, "results.json")) as file:
+        results = json.load(file)
+    targets = {peer.name for peer in PEERS if not peer.missing()}
+    measured = {(sample["case"], sample["target"]) for sample in results["samples"]}
+    assert measured == {(case.name, name) for case in CASES for name in targets if name == "frontdoor" or not case.own}
+    for sample in results["samples"]:
+        assert sample["values"] or sample["target"] == "direct", sample
+    assert all("frontdoor" in figure["medians"] for figure in results["figures"])
+
+
+def test_it_lists_what_it_would_measure() -> None:
+    listed = bench("--list")
+    assert listed.returncode == 0, listed
+    assert [line.split()[0] for line in listed.stdout.splitlines() if line[0] != " "] == [case.name for case in CASES]
+
+
+@pytest.mark.parametrize("options", [["--peers", "apache"], ["--rounds", "0"], ["--only", "nothing"]])
+def test_what_it_does_not_know_is_said(options: list[str]) -> None:
+    refused = bench(*options)
+    assert refused.returncode == 2
+    assert "usage: scripts/bench" in refused.stderr
+    assert "Traceback" not in refused.stderr
