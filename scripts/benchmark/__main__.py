@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from benchmark import report
@@ -35,10 +35,7 @@ def main() -> int:
     """The exit code: 0 when all was measured, whatever came of it."""
     asked = arguments()
     if asked.list:
-        for case in CASES:
-            print(f"{case.name}{' (frontdoor alone)' if case.own else ''}")
-            for figure in case.figures:
-                print(f"    {figure.title}, {figure.unit}")
+        print("\n".join(listed()))  # in one piece: `| head` must not be a traceback
         return 0
     peers = installed([peer for peer in PEERS if peer.name in ("frontdoor", *asked.peers)])
     if not can_load():
@@ -90,6 +87,14 @@ def peer_names(text: str) -> list[str]:
     if unknown := set(names) - {peer.name for peer in PEERS}:
         raise argparse.ArgumentTypeError(f"no such peer: {', '.join(sorted(unknown))}")
     return names
+
+
+def listed() -> Iterator[str]:
+    """The cases, and what each of them measures."""
+    for case in CASES:
+        yield f"{case.name}{' (frontdoor alone)' if case.own else ''}"
+        for figure in case.figures:
+            yield f"    {figure.title}, {figure.unit}"
 
 
 def installed(peers: Sequence[Peer]) -> list[Peer]:
