@@ -38,13 +38,11 @@ def dial(address: str) -> int | None:
     sock = _Socket(_UNIX, _STREAM_AT_ONCE)
     try:
         sock.connect(address)
+        return sock.detach()
     except BlockingIOError:
-        sock.close()
         return None
-    except BaseException:
-        sock.close()  # or it would be said that it was forgotten
-        raise
-    return sock.detach()
+    finally:
+        sock.close()  # nothing, when it was detached
 
 
 def shut(fd: int, how: int = socket.SHUT_WR) -> None:

@@ -1,9 +1,9 @@
-"""The door process: its nursery tree, from the first message to the keeper to the last.
+"""The door process: its nursery tree, from the first message to the keeper to the last. The relay is its host's.
 
 ::
 
     link                 messages from the keeper, for ever
-    └─ serving           relay, listener's waiting clients, sweeper, control API, backends, swaps, drains
+    └─ serving           listener's waiting clients, control API, backends, swaps, drains
 """
 
 import os

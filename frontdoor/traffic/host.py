@@ -50,7 +50,7 @@ class Host:
         sweep_at = 0.0
         while not ended:
             # With nobody to look at there is no reason to wake: a door with nothing to do sleeps.
-            turn(0 if due else TICK if relay.inhabited or relay.lacks_room else None)
+            turn(0 if due else TICK if len(relay) or relay.lacks_room else None)
             for _ in range(len(due)):
                 due.popleft()()
             if relay.now >= sweep_at:

@@ -1,9 +1,7 @@
-"""The relay: bytes between clients and backends, by one task, in batches.
+"""The relay: bytes between clients and backends, in batches.
 
-Its sockets are in an epoll set of its own. One trio task waits for that set, and then handles what is ready in a plain
-loop: trio schedules a batch and not an event, which is a quarter of the cost. While there is traffic the task lingers
-in its own ``epoll.poll``, a millisecond at a time, before it lets trio run: with few busy streams the way through
-trio's scheduler is most of the latency.
+Its sockets are in an epoll set of its own. What is ready there is handled in a plain loop: the way of each message
+through trio's scheduler would cost four times as much. :mod:`~frontdoor.traffic.host` makes the turns of that loop.
 
 Bytes move by splice(2), socket → pipe → socket, and are never in this process's memory. The pipe is borrowed for one
 move and given back empty; only a direction whose receiver is slow keeps one.
@@ -72,8 +70,6 @@ class Relay:
         self.close_now = self._plumbing.close_now
         self.now = time.monotonic()
         """When the last batch of events came, of the monotonic clock."""
-        self.inhabited = self._streams
-        """True while there is a stream."""
 
     def __repr__(self) -> str:
         return f"<Relay of {len(self._streams)} streams, {self._plumbing}>"
