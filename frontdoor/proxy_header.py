@@ -143,6 +143,11 @@ class Decoder:
     def __repr__(self) -> str:
         return f"<Decoder {bytes(self._have)!r} {self.header or 'incomplete'}>"
 
+    @property
+    def had(self) -> bytes:
+        """What was fed so far, as long as it is not complete."""
+        return bytes(self._have)
+
     def feed(self, data: bytes) -> int:
         """Go on reading; how many of these bytes belong to the header. Raises HeaderError as soon as it is wrong."""
         assert self.header is None

@@ -57,6 +57,13 @@ def shut(fd: int, how: int = socket.SHUT_WR) -> None:
         sock.detach()
 
 
+def to_nobody() -> int:
+    """A connected Unix socket whose other end is closed: who reads gets the end, who writes EPIPE. Raises OSError."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    return ours.detach()
+
+
 def receive(fd: int, count: int) -> bytes:
     """Read at most ``count`` bytes now. Raises BlockingIOError and OSError as recv(2)."""
     return os.read(fd, count)

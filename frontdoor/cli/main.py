@@ -29,6 +29,7 @@ VERBS = {
     "rollback": "Go back to the previous generation.",
     "restart": "Swap to a new generation of the active version.",
     "reload": "Read the config again: all of it or nothing.",
+    "upgrade": "Replace frontdoor's own code; streams go on.",
     "status": "Show what is active, draining, warm, failed.",
     "streams": "Show the open streams, the oldest first.",
     "drain": "Close a draining generation's streams.",
@@ -42,7 +43,7 @@ VERBS = {
 }
 
 
-NOT_BUILT = ("upgrade", "top")
+NOT_BUILT = ("top",)
 """Of the contract's table: a guess at what was meant would mislead."""
 
 

@@ -16,6 +16,9 @@ def render(state: Mapping[str, Any], now: datetime | None = None) -> str:
     """Return the whole of `state`, which is what ``GET /v1/status`` answers."""
     up = duration(float(state.get("uptime_s", 0)))
     lines = [f"frontdoor {state.get('frontdoor', '?')}, pid {state.get('pid', '?')}, up {up}"]
+    vault = state.get("vault", {})
+    if vault.get("full"):
+        lines.append(f"the vault is full: {count(vault.get('streams', 0), 'stream')} live through a crash, no more")
     for door in state.get("doors", []):
         lines += ["", *_door(door, now or datetime.now(UTC))]
     return "\n".join(lines)

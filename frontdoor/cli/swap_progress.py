@@ -23,7 +23,16 @@ def sentence(line: Line) -> str:
 
 
 _SAID_BY_THE_RESULT = frozenset(
-    {"swap.failed", "swap.aborted", "swap.vetoed", "swap.settled", "config.refused", "result"}
+    {
+        "swap.failed",
+        "swap.aborted",
+        "swap.vetoed",
+        "swap.settled",
+        "config.refused",
+        "upgrade.finished",
+        "upgrade.failed",
+        "result",
+    }
 )
 
 
@@ -87,6 +96,7 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     "generation.stopped": lambda line: f"{_who(line)} stopped",
     "hook.failed": lambda line: f"hook {_text(line, 'hook')} failed{_why(line)}",
     "config.reloaded": _reloaded,
+    "upgrade.started": lambda line: f"upgrade {_text(line, 'upgrade')}: a new door process is being started",
     "paused": lambda line: "paused: clients wait",
     "resumed": lambda line: "resumed",
     "events.dropped": _dropped,

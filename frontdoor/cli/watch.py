@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 RECONNECT = 10.0  # seconds in which a door process that died should be back
 LOOK = "look with: frontdoor status"
 
+# An upgrade that succeeds takes the process along that was asked for it.
+_BROKE = {"upgrade": "the old door process has ended: asking the new one"}
+
 
 wait_option = click.option(
     "--wait",
@@ -40,6 +43,11 @@ def swapped(call: Call, verb: str, body: Mapping[str, Any]) -> int:
 def reloaded(call: Call) -> int:
     """Ask for a reload, and show it; returns the exit code."""
     return _changed(call, "/v1/reload", {}, "reload")
+
+
+def upgraded(call: Call) -> int:
+    """Ask for an upgrade, and show it; returns the exit code."""
+    return _changed(call, "/v1/upgrade", {}, "upgrade")
 
 
 def _changed(call: Call, target: str, body: Mapping[str, Any], noun: str) -> int:
@@ -65,15 +73,20 @@ def _ask_for(client: Client, target: str, body: Mapping[str, Any], noun: str) ->
 
 
 class Watch:
-    """One swap (or what `noun` says it is) as a client sees it, over as many connections as it takes."""
+    """One swap, or what `noun` says it is, as a client sees it, over as many connections as it takes."""
 
     def __init__(self, client: Client, call: Call, wait: str, lines: Lines, noun: str) -> None:
         self._client = client
         self._call = call
-        self._wait = wait
         self._lines = lines
         self._noun = noun
-        self._swap = lines.swap  # without a number (a reload) it cannot be aborted, nor found again
+        self._swap = lines.swap  # nothing else can be aborted
+        self._name = noun
+        self._again: str | None = None  # where it is found again; a reload is not
+        if lines.swap is not None:
+            self._name, self._again = f"{noun} {lines.swap}", call.door_path(f"swaps/{lines.swap}?wait={wait}")
+        elif lines.upgrade is not None:
+            self._name, self._again = f"{noun} {lines.upgrade}", f"/v1/upgrades/{lines.upgrade}"
         self._seen: set[tuple[Any, Any]] = set()
         self._switched = False
 
@@ -87,12 +100,12 @@ class Watch:
                         return line
                     if self._show(line):
                         give_up_at = None
-            if self._swap is None:
+            if self._again is None:
                 raise ControlError(f"the connection broke, and the {self._noun}'s outcome is not known; {LOOK}")
             if give_up_at is None:
                 give_up_at = time.monotonic() + RECONNECT
-                progress("the connection to frontdoor broke: asking it again")
-            self._lines = self._reconnect(give_up_at)
+                progress(_BROKE.get(self._noun, "the connection to frontdoor broke: asking it again"))
+            self._lines = self._reconnect(self._again, give_up_at)
 
     def report(self, line: dict[str, Any]) -> int:
         """Print the outcome; returns its exit code."""
@@ -141,24 +154,24 @@ class Watch:
             outcome_json(line)
         elif text := sentence(line):
             # One swap is of one door, a reload of any number.
-            progress(text if self._swap is not None or "door" not in line else f"{printable(line['door'])}: {text}")
+            progress(text if self._again is not None or "door" not in line else f"{printable(line['door'])}: {text}")
         return True
 
-    def _reconnect(self, give_up_at: float) -> Lines:
-        """Follow the same swap over a new connection: the door process that died is started again."""
-        target = self._call.door_path(f"swaps/{self._swap}?wait={self._wait}")
+    def _reconnect(self, target: str, give_up_at: float) -> Lines:
+        """Follow the same one over a new connection: there is another door process, or soon will be."""
         while True:
             time.sleep(0.1)
             try:
                 lines = self._client.stream("GET", target)
             except Refused as error:
                 raise ControlError(
-                    f"frontdoor's door process was restarted, and swap {self._swap}'s outcome is not known "
-                    f"({error}); {LOOK}"
+                    f"frontdoor's door process was restarted, and {self._name}'s outcome is not known ({error}); {LOOK}"
                 ) from None
             except NotRunning:
                 # The keeper holds the control socket however often the door process dies: serve itself has ended.
-                raise NotRunning(f"frontdoor ended during the swap, and its outcome is not known; {LOOK}") from None
+                raise NotRunning(
+                    f"frontdoor ended during the {self._noun}, and its outcome is not known; {LOOK}"
+                ) from None
             except Broken as error:
                 why = str(error)
             else:
@@ -167,4 +180,4 @@ class Watch:
                 lines.close()
                 why = "its connections break at once"
             if time.monotonic() >= give_up_at:
-                raise ControlError(f"the swap's outcome is not known: {why}; {LOOK}")
+                raise ControlError(f"the {self._noun}'s outcome is not known: {why}; {LOOK}")

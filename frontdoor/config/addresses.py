@@ -21,19 +21,21 @@ MOST_PROCESSES = 100
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?\Z")
 _LOOKS_LIKE_IPV6 = re.compile(r"[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*\Z")
 _LOOKS_LIKE_IPV4 = re.compile(r"[0-9.]+\Z")
-_FORMS = '"host:port", "[::1]:8080" or "unix:path"'
+_SYSTEMD = "systemd:"
+_SOCKET_NAME = re.compile(r"[ -9;-~]{1,255}\Z")  # systemd.socket(5), FileDescriptorName=
+_FORMS = '"host:port", "[::1]:8080", "unix:path" or "systemd:NAME"'
 _EVERY_INTERFACE = 'for every interface write "0.0.0.0:{port}" or "[::]:{port}"'
 
 
 def parse_address(text: str, folder: str) -> str:
-    """Bring an address of `listen` into its one form: "host:port", "[::1]:8080" or "unix:/absolute/path".
+    """Bring an address of `listen` into its one form: "host:port", "[::1]:8080", "unix:/absolute/path", "systemd:NAME".
 
     A relative path is taken from `folder`. Raises ValueError, in the user's words.
     """
     if text.startswith("unix:"):
         return f"unix:{_socket_path(text, folder)}"
-    if text.startswith("systemd:"):
-        raise ValueError(f"{show_value(text)}: sockets of systemd are not built yet; write {_FORMS}")
+    if text.startswith(_SYSTEMD):
+        return _systemd_socket(text)
     host, colon, port = text.rpartition(":")
     if not colon or (host.startswith("[") and not host.endswith("]")):
         if text.isascii() and text.isdigit():
@@ -83,6 +85,17 @@ def _socket_path(text: str, folder: str) -> str:
             f"set a shorter [frontdoor] runtime_dir)"
         ) from None
     return absolute
+
+
+def _systemd_socket(text: str) -> str:
+    """Whether systemd passes a socket of that name shows when frontdoor is started: a check may be done elsewhere."""
+    name = text.removeprefix(_SYSTEMD)
+    if not name:
+        raise ValueError(f'{show_value(text)} has no name: write "systemd:web", for FileDescriptorName=web')
+    if not _SOCKET_NAME.match(name):
+        rule = "at most 255 printable ASCII characters, and no colon (systemd.socket(5), FileDescriptorName=)"
+        raise ValueError(f"{show_value(text)}: the name of a socket of systemd has {rule}")
+    return text
 
 
 def _host(text: str, host: str, port: str) -> str:

@@ -83,7 +83,7 @@ def listen_faults(doors: Iterable[DoorTable], folder: str, control: str | None) 
             owner = owners.setdefault(address, door)
             if control is not None and address == f"unix:{control}":
                 yield path, "this is frontdoor's own control socket; choose another path"
-            elif owner is not door and (address.startswith("unix:") or not address.endswith(":0")):
+            elif owner is not door and (address.startswith(("unix:", "systemd:")) or not address.endswith(":0")):
                 yield path, f"{show_value(address)} is where the door {owner.name} listens; choose another address"
 
 

@@ -14,14 +14,15 @@ from bisect import bisect_left
 from frontdoor.config.problem import Path
 
 _BLANK = re.compile(r"[ \t]*")
-_GAP = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")  # where line ends and comments count as blank
+_GAP = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*")  # where line ends and comments count as blank
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _BARE_VALUE = re.compile(r"[^,\]}#\r\n]+")  # numbers, booleans, dates (a date may have a blank before its time)
 _STRING = re.compile(
     # At most two quotes may stand before the three that end a multi-line string: they belong to the text.
-    r'"""(?:[^\\"]++|\\[\s\S]|"{1,2}(?!"))*+"{3,5}'
-    r"|'''(?:[^']++|'{1,2}(?!'))*+'{3,5}"
-    r'|"(?:[^"\\\n]++|\\.)*+"'
+    # The groups are repeated by a plain "*": Python 3.11.2 loses its place in a possessive one.
+    r'"""(?:[^\\"]++|\\[\s\S]|"{1,2}(?!"))*"{3,5}'
+    r"|'''(?:[^']++|'{1,2}(?!'))*'{3,5}"
+    r'|"(?:[^"\\\n]++|\\.)*"'
     r"|'[^'\n]*'"
 )
 

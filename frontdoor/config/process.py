@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from frontdoor.config.addresses import check_runtime_dir
 from frontdoor.config.backends import Table, context_of
 from frontdoor.config.runtime import beside, runtime_dir_shown, systemd_folder
+from frontdoor.config.settings import Limited, Positive
 
 
 class FrontdoorSettings(Table):
@@ -19,6 +20,8 @@ class FrontdoorSettings(Table):
     user: str = ""
     group: str = ""
     admin: str = ""
+    hang_timeout: Positive = 10.0
+    protect_after: Limited = 1.0
     log_format: Literal["auto", "console", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -49,6 +49,8 @@ def _finite(seconds: float) -> float:
 
 
 Positive = Annotated[Duration, AfterValidator(_positive('write "never" for no limit'))]
+Limited = Annotated[Duration, AfterValidator(_finite), AfterValidator(_positive('write "1s", for one'))]
+"""Positive, and not "never"."""
 
 _CHECK_FORMS = 'write "connect", "http:/path" or "notify"'
 _REQUEST_TARGET = re.compile(r"/[!-~]*\Z")  # visible ASCII: RFC 3986 has the rest percent-encoded

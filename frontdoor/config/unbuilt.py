@@ -20,8 +20,6 @@ _OF_A_DOOR: dict[Path, object] = {
 UNBUILT: dict[Path, object] = {
     **_OF_A_DOOR,
     **{("doors", _ANY, *path): default for path, default in _OF_A_DOOR.items()},
-    ("frontdoor", "user"): "",
-    ("frontdoor", "group"): "",
     ("frontdoor", "admin"): "",
 }
 

@@ -112,6 +112,19 @@ class Calls:
         Fields(await read_json(request, empty_is={}), ())
         return self._change(self._operator.reload, "switched")
 
+    async def upgrade(self, request: Request) -> Response:
+        """POST /v1/upgrade: a new door process from the code on disk, and what became of it.
+
+        When it serves, this one is gone, and this answer breaks off: the new one is asked for the outcome.
+        """
+        Fields(await read_json(request, empty_is={}), ())
+        return self._change(self._operator.upgrade, "switched")
+
+    async def follow_upgrade(self, request: Request) -> Response:
+        """GET /v1/upgrades/N: an upgrade, under way or done."""
+        query(request, ())
+        return self._operation(self._operator.find_upgrade(request.path_params["number"]), "switched")
+
     async def abort(self, request: Request) -> Response:
         """POST /v1/doors/NAME/abort: end a swap before its switch, and show what became of it."""
         fields = Fields(await read_json(request), ("swap",))
@@ -205,7 +218,7 @@ class Calls:
 
     def _operation(self, operation: Operation, wait: str) -> Response:
         # The number is in the head: a client whose connection breaks at once can still ask for the outcome.
-        headers = {"frontdoor-swap": str(operation.number)} if operation.number else {}
+        headers = {f"frontdoor-{operation.noun}": str(operation.number)} if operation.number else {}
         return self._lines(lambda: nullcontext(operation.follow(wait)), headers)
 
 
@@ -259,6 +272,8 @@ def app(operator: Operator) -> Starlette:
         Route("/v1/doors/{door}/pause", calls.pause, methods=["POST"]),
         Route("/v1/doors/{door}/resume", calls.resume, methods=["POST"]),
         Route("/v1/reload", calls.reload, methods=["POST"]),
+        Route("/v1/upgrade", calls.upgrade, methods=["POST"]),
+        Route("/v1/upgrades/{number:int}", calls.follow_upgrade),
         Route("/v1/stop", calls.stop, methods=["POST"]),
     ]
     starlette = Starlette(routes=routes, exception_handlers=handlers)

@@ -31,15 +31,17 @@ class _Connection(http.client.HTTPConnection):
 class Lines:
     """The answer to a call that takes time: an iterator of its lines, and the connection they come over.
 
-    `swap` is the number by which a swap can be found again when the connection breaks.
+    `swap` or `upgrade` is the number by which it can be found again when the connection breaks.
     """
 
     def __init__(self, connection: _Connection, response: http.client.HTTPResponse, path: str) -> None:
         self._connection = connection
         self._response = response
         self._path = path
-        number = response.getheader("frontdoor-swap", "")
-        self.swap = int(number) if number.isdecimal() else None
+        self.swap, self.upgrade = (
+            int(number) if (number := response.getheader(f"frontdoor-{noun}", "")).isdecimal() else None
+            for noun in ("swap", "upgrade")
+        )
 
     def __enter__(self) -> Lines:
         return self

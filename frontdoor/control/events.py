@@ -41,6 +41,7 @@ VOCABULARY = frozenset(
         "upgrade.failed",
         "hook.failed",
         "limit.reached",
+        "vault.full",
     }
 )
 

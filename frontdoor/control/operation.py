@@ -1,4 +1,4 @@
-"""Operation: one change that somebody asked for (a swap, a reload), and what became of it.
+"""Operation: one change that somebody asked for (a swap, a reload, an upgrade), and what became of it.
 
 It outlives the connection that asked: any number of clients may follow it, come back to it by its number
 after their connection broke, and are all told the same. A swap has three milestones, ``switched``,
@@ -23,8 +23,10 @@ LINES = 1000  # lines kept of one operation; a swap makes about ten, a drain of 
 class Operation:
     """What clients see of a change under way: its lines, and for each milestone its outcome."""
 
-    def __init__(self, number: int, *, lines: int = LINES) -> None:
+    def __init__(self, number: int, *, noun: str = "swap", lines: int = LINES) -> None:
+        """`noun`: what it is called by that number."""
         self.number = number
+        self.noun = noun
         self._lines: deque[Event] = deque(maxlen=lines)
         self._recorded = 0
         # Milestone -> (how many lines came before it, its result line).
@@ -79,7 +81,7 @@ class Operation:
         line = {
             "event": "result",
             "time": timestamp(),
-            **({"swap": self.number} if self.number else {}),
+            **({self.noun: self.number} if self.number else {}),
             "result": result,
             "exit_code": exit_code,
             "message": message,

@@ -120,6 +120,15 @@ class Operator(Protocol):
         Raises :exc:`Refused`: a config that is not valid, with every problem on a line of the message.
         """
 
+    def upgrade(self) -> Operation:
+        """Have this process replaced by one from the code on disk, which takes over all that is open.
+
+        Raises :exc:`Refused`. When it succeeds, it is the new one that knows the outcome.
+        """
+
+    def find_upgrade(self, number: int) -> Operation:
+        """Return the upgrade with that number, under way or done. Raises :exc:`Refused` if it is not known."""
+
     def drain(self, door: str, version: str, *, over: float) -> dict[str, Any]:
         """Close the streams of a draining generation evenly over `over` seconds; 0 is at once.
 

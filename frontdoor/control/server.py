@@ -16,6 +16,7 @@ import struct
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import anyio._backends._trio  # noqa: F401 - AnyIO would import it at its first call: all is loaded with this module
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
@@ -40,15 +41,6 @@ _FULL = (
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 OnError = Callable[[Exception], object]
-
-
-def preload() -> None:
-    """Import everything that a running server will ever need.
-
-    The files on disk may be replaced under a running door process: what is imported late would then come
-    from another version, or not be there at all. A test holds this list to what really happens.
-    """
-    import anyio._backends._trio  # noqa: F401 - chosen by AnyIO at its first call
 
 
 class Connection:

@@ -1,6 +1,9 @@
-"""The door process: started by the keeper as ``python -P -m frontdoor.door WIRE CONFIG``."""
+"""The door process: started by the keeper as ``python -P -m frontdoor.door WIRE CONFIG [STDERR]``.
 
-import codecs
+STDERR is there in an upgrade: until the new door process serves, what it says on its stderr is heard by the keeper, as
+the reason why it failed; this is the real one.
+"""
+
 import gc
 import os
 import resource
@@ -9,26 +12,34 @@ import socket
 import sys
 import traceback
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from frontdoor.control import server
-from frontdoor.door.process import DoorProcess
-from frontdoor.keeper.link import KeeperGone, Link
-from frontdoor.traffic.host import Host
+from frontdoor.door.bytecode import Bytecode
+
+if TYPE_CHECKING:
+    from frontdoor.keeper.link import Link
 
 
 def main() -> None:
     """Serve, and leave without a clean-up that could hang: the kernel closes what is open."""
-    wire = socket.socket(fileno=int(sys.argv[1]))
-    link = Link(wire)
-    _die_with_the_keeper(link)
-    server.preload()
-    codecs.lookup("utf-8-sig")  # of the config file, which after a crash nobody reads before the first swap
-    gc.collect()
+    number, config, *more = sys.argv[1:]
+    errors = int(more[0]) if more else None
+    bytecode = Bytecode.inherited(os.environ)
+    if errors is None:
+        bytecode.find()
+    bytecode.install()
+    gc.disable()  # until all is loaded (door.remainder): nothing of it is ever garbage, and to look for some takes time
+    # After a crash each client waits for these: they load what traffic needs, and no more.
+    from frontdoor.door.process import DoorProcess
+    from frontdoor.keeper.link import KeeperGone, Link
+
     gc.freeze()  # what was loaded stays: no collection need look at it again
-    process = DoorProcess(link, sys.argv[2], resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    link = Link(socket.socket(fileno=int(number)))
+    _die_with_the_keeper(link)
+    process = DoorProcess(link, config, resource.getrlimit(resource.RLIMIT_NOFILE)[0], errors, bytecode)
     code = 1
     try:
-        code = Host(process.relay).run(process.run)
+        code = process.host.run(process.run)
     except* KeeperGone:
         link.kill_groups()
     except* BaseException:
@@ -38,7 +49,7 @@ def main() -> None:
     os._exit(code)
 
 
-def _die_with_the_keeper(link: Link) -> None:
+def _die_with_the_keeper(link: "Link") -> None:
     """The kernel sends SIGTERM when the keeper dies. Backends die of their own; their children would live on."""
     keeper = os.getppid()
 

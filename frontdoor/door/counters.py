@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from collections.abc import Sequence
 
 from frontdoor.policy.ledger import CELLS, Cells
 
@@ -13,6 +14,16 @@ def create(name: str) -> int:
     fd = os.memfd_create(f"frontdoor-{name}", os.MFD_CLOEXEC)
     os.ftruncate(fd, SIZE)
     return fd
+
+
+def are_in(fds: Sequence[int]) -> bool:
+    """Whether that is the memory of one ledger."""
+    try:
+        (fd,) = fds
+        cells(fd)
+    except (ValueError, OSError):  # more or fewer than one; what cannot be mapped (mmap(2)), or made larger
+        return False
+    return True
 
 
 def cells(fd: int) -> Cells:

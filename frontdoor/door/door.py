@@ -8,19 +8,20 @@ from typing import Any
 import trio
 
 from frontdoor.config import DoorSettings
-from frontdoor.control.operation import MILESTONES, Operation
+from frontdoor.control.operation import Operation
 from frontdoor.door import counters, folder
 from frontdoor.door.draining import Draining
 from frontdoor.door.entrance import Refusals, limits, trusted
 from frontdoor.door.fleet import Fleet
-from frontdoor.door.notes import DoorNote, GenerationNote, PastNote, SwapNote
+from frontdoor.door.notes import DrainNote
+from frontdoor.door.noting import Noting
 from frontdoor.door.state import DoorState
 from frontdoor.door.swap import Swap
 from frontdoor.door.warm import Warm
 from frontdoor.door.world import World
 from frontdoor.hooks.hooks import Hooks
-from frontdoor.keeper.link import ChildReport, Refused
-from frontdoor.policy.generation import ENDED, Generation, Happening
+from frontdoor.keeper.link import ChildReport
+from frontdoor.policy.generation import Generation, Happening
 from frontdoor.policy.history import History
 from frontdoor.policy.ledger import Ledger, Reason
 from frontdoor.policy.roster import to_send_away
@@ -63,6 +64,7 @@ class Door:
         self.draining: dict[int, Draining] = {}
         self.warm: dict[int, Warm] = {}
         self.history = History()
+        self.noting = Noting(self)
         self.remembered: DoorState | None = None
         """What the frontdoor before this one has left behind of it."""
         self.wanted = settings.active
@@ -215,8 +217,15 @@ class Door:
             self._drain(old, None)
 
     def _drain(self, generation: Generation, swap: int | None) -> Draining:
-        draining = self.draining[generation.number] = Draining(self, self.fleet.backends[generation.number])
-        self.world.nursery.start_soon(draining.run, swap)
+        return self._begin_drain(Draining(self, self.fleet.backends[generation.number], swap))
+
+    def resume_drain(self, backend: Backend, note: DrainNote | None) -> Draining:
+        """Go on with a drain that was begun by a door process that has died. Without a note it has all its time."""
+        return self._begin_drain(Draining(self, backend, note.swap if note else None, resumed=True, note=note))
+
+    def _begin_drain(self, draining: Draining) -> Draining:
+        self.draining[draining.backend.generation.number] = draining
+        self.world.nursery.start_soon(draining.run)
         return draining
 
     def keeps_warm(self, backend: Backend) -> float:
@@ -258,28 +267,7 @@ class Door:
 
     async def tell_keeper(self) -> None:
         """Tell the keeper how things stand, for the next door process."""
-        swap, previous, active = self.swap, self.history.previous, self.switchboard.active
-        note = DoorNote(
-            next_generation=self.fleet.next,
-            next_swap=self.next_operation,
-            active=active.number if active else None,
-            generations=[
-                GenerationNote(g.version, g.number, str(g.state), g.since, g.total, g.up_bytes, g.down_bytes)
-                for g in self.fleet.generations.values()
-                if g.state not in ENDED
-            ],
-            previous=PastNote(previous.version, previous.number) if previous else None,
-            earlier=self.history.earlier,
-            paused=self.paused,
-        )
-        if swap is not None:
-            outcomes = {name: swap.operation.outcome(name) for name in MILESTONES}
-            note.swap = SwapNote(swap.number, swap.switched, swap.message, outcomes)
-        try:
-            await self.world.link.request("note", key=f"door/{self.name}", note=note.encode())
-        except Refused as error:
-            # It serves all the same; a crash of this process now would take it back to what was noted last.
-            self.world.log.error("note.failed", door=self.name, error=error.strerror)
+        await self.noting.tell()
 
     def state(self) -> DoorState:
         """What the next frontdoor has to know of it."""

@@ -71,10 +71,16 @@ class Doors:
         """
         key = f"ledger/{settings.name}"
         entry = held.take(key) if held else None
+        if entry is not None and not counters.are_in(entry[1]):
+            why = "the keeper has something else as the ledger of this door: it counts anew"
+            self.world.log.error("restore.failed", door=settings.name, reason=why)
+            for fd in entry[1]:
+                os.close(fd)
+            entry = None
         memory = entry[1][0] if entry else counters.create(settings.name)
         try:
             if entry is None:
-                await self.world.link.request("put", [memory], key=key)
+                await self.world.link.put([(key, None, [memory])])
             door = Door(settings, self.world, memory)
         finally:
             os.close(memory)
@@ -199,22 +205,31 @@ class Doors:
 
 
 async def listen(
-    link: Link, key: str, address: str, held: Held | None = None, mode: int | None = None
+    link: Link, key: str, address: str, held: Held | None = None, mode: int | None = None, group: str = ""
 ) -> list[socket.socket]:
-    """Listening sockets: those that the keeper holds, or new ones. Raises CannotStart."""
+    """Listening sockets: those that the keeper holds, or new ones.
+
+    ``mode`` and ``group`` are of the file of a Unix socket. Raises CannotStart.
+    """
     entry = held.take(key) if held else None
     try:
-        fds = entry[1] if entry else (await link.request("listen", key=key, address=address, mode=mode)).fds
+        if entry is None:
+            fds = (await link.request("listen", key=key, address=address, mode=mode, group=group)).fds
+        else:
+            fds = entry[1]
     except Refused as error:
         raise CannotStart(f"cannot listen on {address}: {why_not(error)}") from None
     return [socket.socket(fileno=fd) for fd in fds]
 
 
 def remove_files(listening: dict[str, list[socket.socket]]) -> None:
-    """Remove the files of Unix sockets: of those that are listened on, and no file that was in the way of one."""
-    for sockets in listening.values():
+    """Remove the files of Unix sockets: of those that are listened on, and no file that was in the way of one.
+
+    Those of systemd's sockets are systemd's: it goes on listening there.
+    """
+    for address, sockets in listening.items():
         for sock in sockets:
-            if sock.family == socket.AF_UNIX:
+            if sock.family == socket.AF_UNIX and not address.startswith("systemd:"):
                 with suppress(OSError):
                     os.unlink(sock.getsockname())
 

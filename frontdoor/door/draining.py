@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from frontdoor.control.operation import Operation
+from frontdoor.control.operator import CUT, DONE, FAILED
+from frontdoor.control.wording import count
+from frontdoor.door.notes import DrainNote
 from frontdoor.policy.drain import Drain
 from frontdoor.policy.generation import Happening, State
 from frontdoor.policy.ledger import Reason
@@ -22,15 +26,29 @@ LOOK_AGAIN = 0.1
 class Draining:
     """One generation on its way from the switch to its last stream, or back."""
 
-    def __init__(self, door: "Door", backend: "Backend") -> None:
+    def __init__(
+        self,
+        door: "Door",
+        backend: "Backend",
+        swap: int | None,
+        *,
+        resumed: bool = False,
+        note: DrainNote | None = None,
+    ) -> None:
+        """``swap``: the number of the one that waits for its end.
+
+        ``resumed``: it was begun before a crash; ``note``: how far it had come then, if that is known.
+        """
         settings = door.settings.drain
         self.backend = backend
+        self.swap = swap
         self.finished = trio.Event()
         """Its last stream has ended, or it was taken back."""
         self.recalled = False
         """It has become the active one again, with the streams that it still had."""
         self._door = door
-        self._pace = Drain(time.monotonic(), settings.timeout, settings.close_over)
+        self._resumed = resumed
+        self._pace = _resume(note) if note else Drain(time.monotonic(), settings.timeout, settings.close_over)
         self._closed_before = 0
         self.cut = 0
         """Streams that were closed by something else: frontdoor's own stop."""
@@ -59,6 +77,13 @@ class Draining:
             "deadline_s": None if math.isinf(self._pace.deadline) else round(max(0.0, self._pace.deadline - now), 1),
         }
 
+    def note(self) -> DrainNote:
+        """What the next door process has to know of it."""
+        begins, deadline = self._pace.begins, self._pace.deadline
+        return DrainNote(
+            None if math.isinf(begins) else begins, None if math.isinf(deadline) else deadline, self.closed, self.swap
+        )
+
     def changed(self) -> None:
         """Its last stream has ended."""
         self._changed.set()
@@ -82,10 +107,11 @@ class Draining:
         self._door.say("drain.started", generation, streams=generation.open, over_s=over)
         return generation.open
 
-    async def run(self, swap: int | None) -> None:
+    async def run(self) -> None:
         """Until the last stream has ended; then it is kept warm, or stopped."""
         door, generation = self._door, self.backend.generation
-        door.say("drain.started", generation, swap=swap, streams=generation.open)
+        if not self._resumed:  # else it was said then
+            door.say("drain.started", generation, swap=self.swap, streams=generation.open)
         while generation.open and not self.recalled:
             self._close_due()
             now = time.monotonic()
@@ -103,7 +129,7 @@ class Draining:
             generation.happen(Happening.KEPT_WARM if keep else Happening.EMPTIED, time.time())
         if keep:
             door.keep_warm(self.backend, keep)
-        door.say("drain.finished", generation, swap=swap, closed=self.closed)
+        door.say("drain.finished", generation, swap=self.swap, closed=self.closed)
         self.finished.set()
         if not keep:
             await door.fleet.stop(self.backend)
@@ -119,3 +145,22 @@ class Draining:
         if now >= self._pace.deadline:
             for stream in streams:
                 relay.close(stream, Reason.DRAIN_CLOSED)  # those that were saying goodbye have to be quick about it
+
+
+def report(operation: Operation, target: str, old: str, draining: Draining | None) -> None:
+    """Tell those who wait for the end of a swap how its drain has ended. ``old``, ``target``: from where it went to."""
+    if draining is not None and draining.recalled:
+        message = f"{old} was made active again before it was drained"
+        operation.reach("drained", "recalled", FAILED, message)
+    elif draining is not None and draining.closed:
+        message = f"{target} is active; {count(draining.closed, 'stream')} of {old} had to be closed"
+        operation.reach("drained", "drained", CUT, message, closed=draining.closed)
+    else:
+        message = f"{target} is active; {old} is drained, no stream had to be closed"
+        operation.reach("drained", "drained", DONE, message, closed=0)
+
+
+def _resume(note: DrainNote) -> Drain:
+    begins = math.inf if note.begins is None else note.begins
+    deadline = math.inf if note.deadline is None else note.deadline
+    return Drain.resumed(time.monotonic(), begins, deadline, note.closed)

@@ -14,22 +14,32 @@ from frontdoor.door import orders, status
 from frontdoor.door.door import Door
 from frontdoor.door.doors import Doors
 from frontdoor.door.reload import Reload
+from frontdoor.door.upgrade import Upgrades, check_free
 from frontdoor.policy.generation import State
+from frontdoor.traffic.host import Host
 from frontdoor.traffic.stream import Stream
 
 
 class DoorOperator:
     """The doors by name, for ``control.operator.Operator``."""
 
-    def __init__(self, doors: Doors, pid: int, since: float, stop: Callable[[bool], None]) -> None:
-        """``pid``, ``since``: of serve, on the monotonic clock."""
+    def __init__(
+        self, doors: Doors, pid: int, since: float, stop: Callable[[bool], None], host: Host, keeper: str = ""
+    ) -> None:
+        """``pid``, ``since``, ``keeper``: of serve, on the monotonic clock, and the version of its code."""
         self._doors = doors
+        self.upgrades = Upgrades(doors, host, keeper, lambda: self._hung_up.is_set())
         self._world = doors.world
         self.pid = pid
         self._since = since
         self._stop = stop
         self._reload: Reload | None = None
         self._hung_up = trio.Event()
+        self._hang_ups = 0
+        self.answered = 0
+        """SIGHUPs that nothing more will come of."""
+        self.on_reload: Callable[[], object] = lambda: None
+        """Called when ``reloading`` or ``answered`` has changed."""
         self.stopping = False
 
     @property
@@ -52,13 +62,19 @@ class DoorOperator:
         """Those of them that are not in the config any more."""
         return [door.name for door in self._doors if door.leaving]
 
+    @property
+    def reloading(self) -> bool:
+        """A reload is under way."""
+        return self._reload is not None and not self._reload.done.is_set()
+
     # -- what is so -------------------------------------------------------------------------------------------------
 
     async def status(self) -> dict[str, Any]:
         """The whole state."""
         generations = [generation for door in self._doors for generation in door.fleet.generations.values()]
         sums = await status.carried(self._world.relay, generations)
-        return status.status(self._doors, sums, self.pid, self._since, stopping=self.stopping)
+        vault = self._world.protection.status()
+        return status.status(self._doors, sums, vault, self.pid, self._since, stopping=self.stopping)
 
     def healthy(self) -> bool:
         """Whether every door has an active generation with a process that takes streams."""
@@ -105,15 +121,15 @@ class DoorOperator:
 
     def swap(self, door: str, version: str, *, reuse: bool) -> Operation:
         """Start a swap."""
-        return orders.swap(self._for_change(door), version, reuse=reuse)
+        return orders.swap(self._for_swap(door), version, reuse=reuse)
 
     def rollback(self, door: str) -> Operation:
         """Go back, or end the swap that is under way."""
-        return orders.rollback(self._for_change(door))
+        return orders.rollback(self._for_swap(door))
 
     def restart(self, door: str) -> Operation:
         """Start a new generation of the active version."""
-        return orders.restart(self._for_change(door))
+        return orders.restart(self._for_swap(door))
 
     def abort(self, door: str, swap: int) -> Operation:
         """End a swap before its switch."""
@@ -129,9 +145,10 @@ class DoorOperator:
 
     def _begin_reload(self) -> Reload:
         self._check_stopping("reloads nothing any more")
-        if self._reload is not None and not self._reload.done.is_set():
-            raise Refused(BUSY, "another reload is under way: wait until it has ended, and try again")
+        self._check_upgrade()
+        self._check_reload("another reload")
         reload = self._reload = Reload(self._doors, self.pid)
+        self.on_reload()
         self._world.nursery.start_soon(self._run_reload, reload)
         return reload
 
@@ -142,6 +159,27 @@ class DoorOperator:
             self._world.log.error("reload.broken", error=repr(error))
             why = f"an error in frontdoor, please report it: {error!r}; what served still serves"
             reload.operation.fail("failed", FAILED, why)
+        finally:
+            self.on_reload()
+
+    def upgrade(self) -> Operation:
+        """Have a door process from the code on disk take over."""
+        self._check_stopping("is not upgraded any more")
+        self._check_upgrade()
+        self._check_reload("a reload")
+        check_free(self._doors)
+        return self.upgrades.begin()
+
+    def find_upgrade(self, number: int) -> Operation:
+        """An upgrade, under way or done."""
+        return self.upgrades.find(number)
+
+    def upgrade_on_signal(self) -> None:
+        """SIGUSR2: nobody can be told no but by the log."""
+        try:
+            self.upgrade()
+        except Refused as refused:
+            self._world.log.warning("upgrade.refused", reason=refused.message)
 
     def drain(self, door: str, version: str, *, over: float) -> dict[str, Any]:
         """Close the streams of a draining generation, or of all draining ones of a version."""
@@ -158,6 +196,7 @@ class DoorOperator:
             hint = ": swap to another version first" if found[-1].state is State.ACTIVE else ""
             raise Refused(FAILED, f"nothing to drain: {state}{hint}")
         streams = sum(each.hasten(over) for each in draining)
+        chosen.noting.post()  # a crash must not give them their time back; if the wire is full, it is told in a second
         ids = ", ".join(each.backend.generation.id for each in draining)
         closing = f"{count(streams, 'stream')} {'is' if streams == 1 else 'are'}"
         how = f"over {over:g} s" if over else "now"
@@ -188,8 +227,12 @@ class DoorOperator:
 
     # -- SIGHUP -----------------------------------------------------------------------------------------------------
 
-    def hang_up(self) -> None:
-        """SIGHUP: ``reload``, then ``restart`` of each door that the reload itself has not swapped."""
+    def hang_up(self, *, told: bool = True) -> None:
+        """SIGHUP: ``reload``, then ``restart`` of each door that the reload itself has not swapped.
+
+        ``told`` False: it was the door process before this one that was told of it.
+        """
+        self._hang_ups += told
         self._hung_up.set()
 
     async def run(self) -> None:
@@ -202,11 +245,16 @@ class DoorOperator:
                 until, said = busy
                 self._world.log.info("restart.waits", **said)
                 await until.wait()
-            self._hung_up = trio.Event()
+            self._hung_up, hang_ups = trio.Event(), self._hang_ups
             await self._reload_and_restart()
+            self.answered = hang_ups
+            self.on_reload()
 
     def _busy(self) -> tuple[trio.Event, dict[str, str]] | None:
         """The end of what is under way, and what there is to say of it; None: nothing is."""
+        if self.upgrades.under_way:
+            # If it succeeds, this process does not come back from it: the next one is told.
+            return self.upgrades.done, {"reason": "an upgrade is under way"}
         if self._reload is not None and not self._reload.done.is_set():
             return self._reload.done, {"reason": "a reload is under way"}
         for door in self._doors:
@@ -224,6 +272,9 @@ class DoorOperator:
             for door in self._doors:
                 if door.name not in reload.swapped and not door.leaving and not self.stopping:
                     self._restart(door)
+            for door in self._doors:
+                if door.swap is not None:
+                    await door.swap.settled.wait()
         except Refused as refused:
             reason = refused.message.partition("\n")[0]  # the problems of a config are in config.refused
             self._world.log.warning("restart.refused", reason=reason)
@@ -253,6 +304,19 @@ class DoorOperator:
         door = self._door(name)
         self._check_stopping(f"starts nothing any more; {door.serves} until then")
         return door
+
+    def _for_swap(self, name: str) -> Door:
+        door = self._for_change(name)
+        self._check_upgrade()
+        return door
+
+    def _check_upgrade(self) -> None:
+        if self.upgrades.under_way:
+            raise Refused(BUSY, "an upgrade of frontdoor is under way: wait until it has ended, and try again")
+
+    def _check_reload(self, which: str) -> None:
+        if self._reload is not None and not self._reload.done.is_set():
+            raise Refused(BUSY, f"{which} is under way: wait until it has ended, and try again")
 
     def _check_stopping(self, what: str) -> None:
         if self.stopping:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from frontdoor.config import BackendSettings, ReadySettings, parse
+from frontdoor.config import BackendSettings, ReadySettings, Settings, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,11 @@ class Recipe:
         return {"text": self.text, "ready": self.ready.as_table()}
 
     @classmethod
-    def decode(cls, data: dict[str, Any], path: str, door: str, version: str) -> "Recipe":
-        """From JSON's values. Raises ConfigError, UnknownVersion, KeyError when they are something else."""
-        settings = parse(data["text"], path).doors[door]
-        return cls(version, settings.backend(version), ReadySettings.model_validate(data["ready"]), data["text"])
+    def decode(cls, data: dict[str, Any], applied: Settings, door: str, version: str) -> "Recipe":
+        """From JSON's values. ``applied``: the config, mostly of the same text: then that is not read again.
+
+        Raises ConfigError, UnknownVersion, KeyError when they are something else.
+        """
+        text = data["text"]
+        settings = (applied if text == applied.text else parse(text, applied.path)).doors[door]
+        return cls(version, settings.backend(version), ReadySettings.model_validate(data["ready"]), text)

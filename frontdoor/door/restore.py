@@ -2,25 +2,40 @@
 
 import os
 import time
+from dataclasses import dataclass
 
 from frontdoor.config import ConfigError, UnknownVersion
 from frontdoor.control.operation import Operation
-from frontdoor.control.operator import CUT, DONE, FAILED
+from frontdoor.control.operator import DONE, FAILED
 from frontdoor.door.door import Door
-from frontdoor.door.notes import DoorNote, GenerationNote
+from frontdoor.door.draining import Draining, report
+from frontdoor.door.notes import DoorNote, GenerationNote, SwapNote
 from frontdoor.door.recipe import Recipe
-from frontdoor.keeper.link import Held
+from frontdoor.door.survivors import Survivors
+from frontdoor.keeper.link import ChildReport, Held
 from frontdoor.policy.generation import Generation, Happening, State
 from frontdoor.policy.history import History, Past
-from frontdoor.policy.roster import STANDING_BY
 from frontdoor.processes.backend import Adopted
 from frontdoor.processes.process import ready_key
 
 
-def restore(door: Door, held: Held) -> int | None:
-    """Take up the door's generations; how many streams were lost. None: nothing is known of it, it is a first start.
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of a door's streams."""
 
-    Raises whatever is wrong with what the keeper holds: to start anew in silence would end what still runs.
+    streams: int
+    """They go on; clients who have no backend yet are among them."""
+    lost: int
+    """They were open, and are no more. The ledger is not told yet."""
+
+
+def restore(door: Door, held: Held, survivors: Survivors, unseated: int = 0) -> Restored | None:
+    """Take up the door's generations and their streams. None: nothing is known of it, it is a first start.
+
+    ``unseated``: so many clients go on who have no backend yet: they count as open streams.
+
+    Raises Unreadable, before anything is done, or whatever else is wrong with what the keeper holds: to start anew in
+    silence would end what still runs.
     """
     entry = held.take(f"door/{door.name}")
     if entry is None:
@@ -29,22 +44,25 @@ def restore(door: Door, held: Held) -> int | None:
     door.fleet.next, door.next_operation, door.paused = note.next_generation, note.next_swap, note.paused
     previous = Past(note.previous.version, note.previous.number) if note.previous else None
     door.history = History(previous, note.earlier)
-    lost = door.ledger.restore()
     for generation in note.generations:
-        _restore_generation(door, held, generation, active=generation.number == note.active)
+        _restore_generation(door, held, generation, survivors, active=generation.number == note.active)
+    streams = survivors.seat(door) + unseated
+    lost = max(0, door.ledger.open - streams)
+    _count_lost(door, note, lost)
     if note.swap is not None:
-        door.operations[note.swap.number] = _outcome(door, note)
-    return lost
+        _resume_swap(door, note.swap)
+    door.noting.restored_from(note)
+    return Restored(streams, lost)
 
 
-def _restore_generation(door: Door, held: Held, note: GenerationNote, *, active: bool) -> None:
+def _restore_generation(door: Door, held: Held, note: GenerationNote, survivors: Survivors, *, active: bool) -> None:
     generation = Generation(note.version, note.number, note.since)
     generation.total, generation.up_bytes, generation.down_bytes = note.total, note.up_bytes, note.down_bytes
     kept = held.take(f"config/{door.name}/{note.number}")
     try:
         if kept is None:
             raise KeyError(f"the keeper has no config of {generation.id}")
-        recipe = Recipe.decode(kept[0], door.world.settings.path, door.name, note.version)
+        recipe = Recipe.decode(kept[0], door.world.settings, door.name, note.version)
     except (ConfigError, UnknownVersion, KeyError, TypeError, ValueError) as error:
         # Its processes are left over then, and ended. None that serves is lost: it would have its config.
         door.world.log.error("restore.failed", generation=generation.id, error=str(error))
@@ -56,8 +74,11 @@ def _restore_generation(door: Door, held: Held, note: GenerationNote, *, active:
         generation.happen(Happening.PROVED_READY, now)
         door.switchboard.switch(generation, now)
         generation.since = note.since
-    elif note.state in STANDING_BY and (keep := _keeps(door, note, now)):
-        # One that drained has nothing left to drain: its streams went with the door process.
+    elif note.state == State.DRAINING or (note.state == State.WARM and survivors.of(door.name, note.number)):
+        # A warm one has streams again if the keeper was not told of their end: they will say so themselves.
+        generation.state, generation.since = State.DRAINING, note.since
+        door.resume_drain(backend, note.drain)
+    elif note.state == State.WARM and (keep := _keeps(door, note, now)):
         generation.state = State.WARM
         door.keep_warm(backend, keep)
     else:
@@ -68,8 +89,7 @@ def _restore_generation(door: Door, held: Held, note: GenerationNote, *, active:
 
 def _keeps(door: Door, note: GenerationNote, now: float) -> float:
     """For how many seconds from now it is kept warm."""
-    been_warm = max(0.0, now - note.since) if note.state == State.WARM else 0.0
-    return max(0.0, door.settings.swap.keep_warm - been_warm)
+    return max(0.0, door.settings.swap.keep_warm - max(0.0, now - note.since))
 
 
 def _keep_sockets(door: Door, held: Held, number: int) -> None:
@@ -82,31 +102,54 @@ def _keep_sockets(door: Door, held: Held, number: int) -> None:
 
 def _adopted(door: Door, held: Held, number: int) -> Adopted:
     adopted: Adopted = {}
-    for report in held.children:
-        if not report.note or report.note.get("door") != door.name or report.note.get("number") != number:
+    for child in held.children:
+        if not child.note or child.note.get("door") != door.name or child.note.get("number") != number:
             continue
-        output = held.take(f"output/{report.key}")
-        if output is not None:
-            was_ready = held.take(ready_key(report.key)) is not None
-            adopted[report.note["process"]] = (report, output[1][0], was_ready)
+        was_ready = held.take(ready_key(child.key)) is not None
+        adopted[child.note["process"]] = (child, _output(door, held, child), was_ready)
     return adopted
 
 
-def _outcome(door: Door, note: DoorNote) -> Operation:
-    """The last swap as those who asked were told, and what can be said of the rest: a client comes back and asks."""
-    swap = note.swap
-    assert swap is not None
-    operation = Operation(swap.number)
-    for milestone, outcome in swap.outcomes.items():
+def _output(door: Door, held: Held, child: ChildReport) -> int:
+    """What the process prints. It lives, and its streams with it, even if nobody can read that any more."""
+    _, fds = held.take(f"output/{child.key}") or (None, [])
+    if fds:
+        return fds[0]
+    why = "the keeper does not have its output any more: it goes on, and what it prints is lost"
+    door.world.log.error("restore.failed", process=child.key, pid=child.pid, reason=why)
+    read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    os.close(write)
+    return read
+
+
+def _count_lost(door: Door, note: DoorNote, lost: int) -> None:
+    """What a drain has lost counts as closed by it: as many as are missing, and no more than the door has lost."""
+    for generation in note.generations:
+        draining = door.draining.get(generation.number)
+        if draining is not None:
+            draining.cut += min(lost, max(0, generation.open - draining.backend.generation.open))
+
+
+def _resume_swap(door: Door, note: SwapNote) -> None:
+    """The last swap as those who asked were told, and what comes of the rest: a client comes back and asks."""
+    operation = door.operations[note.number] = Operation(note.number)
+    door.noting.restored = note, operation
+    for milestone, outcome in note.outcomes.items():
         if outcome is not None:
             told = {key: value for key, value in outcome.items() if key not in ("event", "time", "swap")}
             operation.reach(milestone, **told)
-    active = door.switchboard.active
-    serves = f"{active.id} serves" if active else "nothing serves"
-    if swap.switched:
-        operation.reach("baked", "switched", DONE, swap.message)
-        message = f"{serves}; frontdoor's door process died, and the streams that were open then are lost"
-        operation.reach("drained", "drained", CUT, message)
-    else:
+    if not note.switched:
+        active = door.switchboard.active
+        serves = f"{active.id} serves" if active else "nothing serves"
         operation.fail("failed", FAILED, f"frontdoor's door process died during the swap; {serves}; swap again")
-    return operation
+        return
+    operation.reach("baked", "switched", DONE, note.message)
+    draining = next((each for each in door.draining.values() if each.swap == note.number), None)
+    door.world.nursery.start_soon(_report_drain, door, note, operation, draining)
+
+
+async def _report_drain(door: Door, note: SwapNote, operation: Operation, draining: Draining | None) -> None:
+    if draining is not None:
+        await draining.finished.wait()
+    report(operation, note.target, note.old or "nothing", draining)
+    await door.remember()

@@ -64,17 +64,25 @@ async def carried(relay: Relay, generations: Iterable[Generation]) -> dict[Gener
 
 
 def status(
-    doors: Iterable[Door], sums: Mapping[Generation, Carried], pid: int, since: float, *, stopping: bool
+    doors: Iterable[Door],
+    sums: Mapping[Generation, Carried],
+    vault: Mapping[str, object],
+    pid: int,
+    since: float,
+    *,
+    stopping: bool,
 ) -> dict[str, Any]:
     """The contract's status object.
 
-    ``sums``: what :func:`carried` gave. ``pid`` is that of serve; ``since`` the monotonic time of its start.
+    ``sums``: what :func:`carried` gave; ``vault``: what the protection says. ``pid`` is that of serve; ``since`` the
+    monotonic time of its start.
     """
     return {
         "frontdoor": frontdoor.__version__,
         "pid": pid,
         "door_pid": os.getpid(),
         "uptime_s": round(time.monotonic() - since, 3),
+        "vault": vault,
         "doors": [_door(door, sums, stopping=stopping) for door in doors],
     }
 

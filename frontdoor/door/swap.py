@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from frontdoor.control.operator import CUT, DONE, FAILED, NOT_READY
+from frontdoor.control.operator import DONE, FAILED, NOT_READY
 from frontdoor.control.wording import count
+from frontdoor.door.draining import Draining, report
 from frontdoor.door.fleet import why_not_ready
 from frontdoor.door.recipe import Recipe
 from frontdoor.policy.generation import Generation, Happening
@@ -18,7 +19,6 @@ from frontdoor.waiting import cut_short, first_of
 
 if TYPE_CHECKING:
     from frontdoor.door.door import Door
-    from frontdoor.door.draining import Draining
 
 INTERRUPTED = 130
 """The shell's exit code for Ctrl-C: 128 and the number of SIGINT."""
@@ -250,21 +250,9 @@ class Swap:
             message = f"{self.target} did not become ready ({self._problem}); {serves}"
             self.operation.fail("failed", NOT_READY, message, reason=self._problem, output=self._output)
         else:
-            self._report_drain()
+            report(self.operation, self.target, self.old.id if self.old else "nothing", self._draining)
         self.settled.set()
         await self._door.remember()
-
-    def _report_drain(self) -> None:
-        old, draining = self.old.id if self.old else "nothing", self._draining
-        if draining is not None and draining.recalled:
-            message = f"{old} was made active again before it was drained"
-            self.operation.reach("drained", "recalled", FAILED, message)
-        elif draining is not None and draining.closed:
-            message = f"{self.target} is active; {count(draining.closed, 'stream')} of {old} had to be closed"
-            self.operation.reach("drained", "drained", CUT, message, closed=draining.closed)
-        else:
-            message = f"{self.target} is active; {old} is drained, no stream had to be closed"
-            self.operation.reach("drained", "drained", DONE, message, closed=0)
 
     def broken(self, why: str) -> None:
         """Frontdoor itself failed in the middle of this swap, or stops. The outcomes that there are stay."""

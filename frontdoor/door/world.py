@@ -11,6 +11,7 @@ from frontdoor.door.record import Record
 from frontdoor.keeper.link import Link
 from frontdoor.observe.log import Log
 from frontdoor.traffic.listener import Listener
+from frontdoor.traffic.protection import Protection
 from frontdoor.traffic.relay import Relay
 
 
@@ -22,6 +23,7 @@ class World:
     """As they were applied last."""
     link: Link
     relay: Relay
+    protection: Protection
     listener: Listener
     bus: Bus
     log: Log

@@ -3,13 +3,30 @@
 import os
 import sys
 
+from frontdoor.keeper import renewal
 from frontdoor.keeper.keeper import Keeper
+from frontdoor.keeper.permits import Permits, Unsafe
+from frontdoor.keeper.stderr import say
 
 
 def main() -> None:
     """Run until all is done, then leave without a clean-up that could hang: the kernel closes what is open."""
-    _fill_standard_descriptors()
-    code = Keeper(sys.argv[1]).run()
+    word, config = sys.argv[1], sys.argv[-1]
+    if word == renewal.TRIAL:
+        sys.exit(renewal.tried(int(sys.argv[2]), lambda document: Keeper.recall(config, document).remember()))
+    if word == renewal.RESUME:
+        document = renewal.read(int(sys.argv[2]))
+        renewal.hold(document)
+        keeper = Keeper.recall(config, document)
+    else:
+        _fill_standard_descriptors()
+        try:
+            permits = Permits.read(config)
+        except Unsafe as error:
+            say(str(error))
+            os._exit(error.exit_code)
+        keeper = Keeper(config, permits)
+    code = keeper.run()
     sys.stderr.flush()
     os._exit(code)
 

@@ -2,8 +2,8 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from frontdoor.keeper.spawn import Program, start
@@ -51,9 +51,10 @@ class Children:
         child = self._children.get(key)
         if child is None or child.gone:
             return False
-        sent = _signal_group(child.pid, number)
-        if not sent and child.status is not None:
+        if not _is_its_own(child):
             self._is_gone(child)  # the last of them has left the group alive (setsid), and nobody will be reaped
+            return False
+        sent = _signal_group(child.pid, number)
         child.signalled = True  # not before: a number that is no signal has asked nothing of it
         return sent
 
@@ -68,29 +69,29 @@ class Children:
     def kill_all(self) -> None:
         """SIGKILL every group: the keeper is about to leave."""
         for child in self:
-            if not child.gone:
+            if not child.gone and _is_its_own(child):
                 _signal_group(child.pid, signal.SIGKILL)
 
-    def reap(self, door: int | None) -> int | None:
-        """Collect every process that has ended; how ``door``, the door process, ended if it is one of them.
+    def reap(self, doors: Collection[int] = ()) -> dict[int, int]:
+        """Collect every process that has ended; how those of ``doors``, the door processes, ended, by their pids.
 
         Orphans come here too (the keeper is a subreaper): they are what is left of a backend's group.
         """
-        door_status = None
+        doors_ended: dict[int, int] = {}
         while True:
             try:
                 # Look first: while the zombie is there its number cannot become another group's (waitid(2), WNOWAIT).
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                return door_status
+                return doors_ended
             if ended is None:
-                return door_status
+                return doors_ended
             child = next((c for c in self if c.pid == ended.si_pid and c.status is None), None)
             if child is not None and not child.signalled:
                 _signal_group(child.pid, signal.SIGKILL)  # it crashed: what it leaves behind serves nobody
             _, raw = os.waitpid(ended.si_pid, 0)
-            if ended.si_pid == door:
-                door_status = os.waitstatus_to_exitcode(raw)
+            if ended.si_pid in doors:
+                doors_ended[ended.si_pid] = os.waitstatus_to_exitcode(raw)
             elif child is not None:
                 child.status = os.waitstatus_to_exitcode(raw)
                 child.gone = not _alive(child.pid)
@@ -99,9 +100,24 @@ class Children:
                 if other.status is not None and not other.gone and not _alive(other.pid):
                     self._is_gone(other)
 
+    def remember(self) -> list[dict[str, Any]]:
+        """All of them, as JSON, for a renewal of the keeper."""
+        return [asdict(child) for child in self._children.values()]
+
+    def recall(self, remembered: Iterable[Mapping[str, Any]]) -> None:
+        """As they were. Raises KeyError, TypeError."""
+        for one in remembered:
+            known = {field.name: one[field.name] for field in fields(Child) if field.name in one}
+            self._children[one["key"]] = Child(**known)
+
     def _is_gone(self, child: Child) -> None:
         child.gone = True
         self._changed(child)
+
+
+def _is_its_own(child: Child) -> bool:
+    """Whether the number of its group is still that: once nobody is left in it, it may be given to any other."""
+    return child.status is None or _alive(child.pid)
 
 
 def _signal_group(pid: int, number: int) -> bool:

@@ -3,7 +3,8 @@
 import grp
 import os
 import pwd
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -50,3 +51,25 @@ def look_up(user: str, group: str) -> Identity | None:
     # As systemd.exec(5) does: an app that looks for its files in root's home finds them closed to it.
     env = {"HOME": entry.pw_dir, "LOGNAME": user, "USER": user, "SHELL": entry.pw_shell}
     return Identity(name, entry.pw_uid, gid, os.getgrouplist(user, gid), env)
+
+
+@contextmanager
+def acting_as(identity: Identity | None) -> Iterator[None]:
+    """Have the rights of that user on files, and no others, while this lasts; None: our own.
+
+    The real and the saved user stay root (credentials(7)): he can neither signal nor trace this process meanwhile, and
+    there is a way back. It is of the whole process, which must have one thread. Raises PermissionError if not root.
+    """
+    if identity is None:
+        yield
+        return
+    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
+    try:
+        os.setgroups(identity.groups)
+        os.setegid(identity.gid)
+        os.seteuid(identity.uid)  # last: from here on nothing of the kind is allowed
+        yield
+    finally:
+        os.seteuid(uid)  # first, for the same reason
+        os.setegid(gid)
+        os.setgroups(groups)

@@ -5,259 +5,322 @@ backends stay up; and when the keeper itself ends, on purpose or by SIGKILL, no 
 """
 
 import errno
+import math
 import os
 import resource
 import select
 import signal
-import socket
-import sys
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from frontdoor.keeper import wire
-from frontdoor.keeper.custody import Custody
-from frontdoor.keeper.spawn import Program, SpawnError, become_subreaper, start
+from frontdoor import __version__
+from frontdoor.keeper import bytecode, vault, wire
+from frontdoor.keeper import signals as caught
+from frontdoor.keeper.activation import Activation
+from frontdoor.keeper.custody import Custody, keys_of
+from frontdoor.keeper.door_process import DoorProcess
+from frontdoor.keeper.notify import Notifier, Standing
+from frontdoor.keeper.permits import Permits
+from frontdoor.keeper.pulse import Beat
+from frontdoor.keeper.renewal import Document
+from frontdoor.keeper.signals import Signals
+from frontdoor.keeper.spawn import become_subreaper
+from frontdoor.keeper.stderr import say
+from frontdoor.keeper.succession import Succession
+from frontdoor.keeper.upgrade import Step
 
-_PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-_STOPS = (signal.SIGINT, signal.SIGTERM)
+_NAP = 3600.0
+"""Seconds that it waits at the most: poll(2) takes no more than some weeks, and a config may say more."""
 
-_FOR_THE_DOOR = ("FRONTDOOR_LOG_FORMAT",)
-"""Variables that the door process is to see, and backends are not."""
-
-_RESTART_DELAYS = (0.0, 0.1, 0.5, 2.0)
-"""Seconds until the door process is started again, by how often it died in the last ten seconds."""
-_DEATHS_COUNT_FOR = 10.0
-
-_PIPE_BUF = 4096
-"""Bytes that a pipe takes in one piece or not at all (pipe(7))."""
-
-_REFS_RETRY = 0.01
-"""Seconds between two tries while too many descriptors are under way (unix(7), ETOOMANYREFS)."""
-
-_FORCED_AFTER = 15.0
-"""Seconds from a second stop signal until everything is ended: a door process that still answers needs at most six,
-five of them for the backends' own stop."""
+_AT_ONCE = 64
+"""Messages of one door process that are read in a row: whoever talks without end must not keep a stop, an end or a hang
+from being seen."""
 
 
 class Keeper:
     """The parent of the door process and of every backend."""
 
-    def __init__(self, config: str) -> None:
-        self._config = config
-        self._custody = Custody(self._tell, resource.getrlimit(resource.RLIMIT_NOFILE))
-        self._door: int | None = None
-        self._wire: socket.socket | None = None
-        self._greeted = False
-        """The door process that runs now has asked for what is held: it may be told things."""
-        self._outgoing: deque[tuple[bytes, Sequence[int]]] = deque()
-        self._untold: list[int] = []
-        """Signals that came while there was no door process to tell."""
-        self._stops = 0
-        self._deaths: deque[float] = deque(maxlen=len(_RESTART_DELAYS))
-        self._restart_at: float | None = None
-        self._force_at: float | None = None
-        self._flush_at: float | None = None
-        """When to try again to send, if it is not for want of room in the wire."""
+    def __init__(self, config: str, permits: Permits | None = None) -> None:
+        """``permits``: what a door process that is not root may ask for; None: it has the rights that this one has."""
+        self._custody = Custody(self._tell, resource.getrlimit(resource.RLIMIT_NOFILE), permits)
+        self._custody.activation = Activation.take(os.environ)
+        self._signals = Signals()
+        self._notifier = Notifier.from_environment(os.environ)
+        self.succession = Succession(
+            config,
+            self._custody,
+            self._signals,
+            remember=self.remember,
+            hear_out=self._read_all,
+            answer=self._on_request,
+            resumed=self._tell_signals,
+        )
+        """Whose turn it is."""
+        self._renewed: object = None
+        """The number of the request that this code is the answer to."""
+        self._woken: Sequence[int] = ()
+        """The pipe that tells of signals: where they come out, and where they go in."""
+        self._blocked: Collection[int] = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        """Signals that whoever started this has blocked."""
 
     def run(self) -> int:
         """Serve until the door process says that all is done; the exit code of ``frontdoor serve``."""
-        signals = self._catch_signals()
+        self._woken = caught.catch(self._woken, self._blocked)
+        signals = self._woken[0]
         become_subreaper()
         # A stream is two descriptors here and two in the door process. Backends get back what was here before.
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        self._start_door()
+        self.succession.begin()
+        self._say_renewed()
         code: int | None = None
         while code is None:
+            self._notify(time.monotonic())
             ready = self._poll(signals)
-            if self._wire is not None and self._wire.fileno() in ready:
-                self._flush()
-                self._read()
+            for door in self.succession.doors:
+                door.listen()
+                if door.is_in(ready):
+                    door.flush()
+                    self._read(door)  # the rest keeps its wire ready
             if signals in ready:
                 code = self._on_signals(signals)
             if code is None:
                 code = self._on_time(time.monotonic())
+            if code is None:
+                self.succession.renewals.proceed()
+        self._notify(time.monotonic(), leaving=True)
         self._custody.children.kill_all()
         return code
-
-    @staticmethod
-    def _catch_signals() -> int:
-        woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        caught = (*_PASSED_ON, signal.SIGCHLD)
-        for number in caught:
-            signal.signal(number, lambda *_: None)  # its number arrives through the pipe
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)  # whoever started serve may have blocked them
-        return woken
 
     def _poll(self, signals: int) -> set[int]:
         poll = select.poll()
         poll.register(signals, select.POLLIN)
-        if self._wire is not None:
-            poll.register(self._wire, self._interest())
-        deadlines = [at for at in (self._restart_at, self._force_at, self._flush_at) if at is not None]
+        deadlines = [*self.succession.deadlines, self._signals.force_at, self._notifier.due]
+        for door in self.succession.doors:
+            door.register(poll)
+            deadlines.append(door.flush_at)
+        times = [at for at in deadlines if at is not None]
         # poll's timeout is in whole milliseconds, cut off: one more, so as not to wake just before the time.
-        timeout = max(0.0, min(deadlines) - time.monotonic()) * 1000 + 1 if deadlines else None
+        timeout = min(_NAP, max(0.0, min(times) - time.monotonic())) * 1000 + 1 if times else None
         return {fd for fd, _ in poll.poll(timeout)}
 
-    def _interest(self) -> int:
-        if self._flush_at is not None:
-            return 0  # the end of the wire is reported all the same
-        # No request is read while an answer waits to be sent: it may name descriptors that the request would close,
-        # and a door process that asks and does not listen must not fill this memory.
-        return select.POLLOUT if self._outgoing else select.POLLIN
-
     def _on_time(self, now: float) -> int | None:
-        if self._force_at is not None and now >= self._force_at:
-            _say("it did not stop when it was asked a second time: everything is ended now")
-            return self._kill_door()
-        if self._restart_at is not None and now >= self._restart_at:
-            self._restart_at = None
-            self._start_door()
-        if self._flush_at is not None and now >= self._flush_at:
-            self._flush()
-        return None
+        if self._signals.force_at is not None and now >= self._signals.force_at:
+            say("it did not stop when it was asked a second time: everything is ended now")
+            return self.succession.kill()
+        code = self.succession.on_time(now)
+        for door in self.succession.doors:
+            if door.flush_at is not None and now >= door.flush_at:
+                door.flush()
+        self._feel_pulse(now)
+        return code
+
+    def _notify(self, now: float, *, leaving: bool = False) -> None:
+        """Tell systemd how things stand."""
+        door, watched = self.succession.door, self.succession.watched
+        heard = watched is not None and watched.served
+        standing = Standing(
+            door=door.pid if door is not None else None,
+            served=door is not None and door.served,
+            heard_at=now - watched.pulse.silence(now) if heard and watched is not None else -math.inf,
+            upgrading=self.succession.upgrade is not None,
+            hung_up=signal.SIGHUP in self._signals.untold,
+            stopping=leaving or self._signals.stops > 0 or self._custody.leave_with is not None,
+        )
+        if self._notifier.tell(standing, now) and watched is not None:
+            watched.tell({"op": "ping"})
 
     # -- signals ------------------------------------------------------------------------------------------------
 
     def _on_signals(self, signals: int) -> int | None:
         numbers = os.read(signals, 4096)
         # Always: a full pipe may have lost a SIGCHLD. And first: what came with it is for the next door process.
-        ended = self._custody.children.reap(self._door)
-        code = self._door_ended(ended) if ended is not None else None
+        code = self.succession.on_ends(self._custody.children.reap(self.succession.pids))
         for number in numbers:
-            if code is None and number in _PASSED_ON and not self._pass_on(number):
-                code = self._kill_door()
+            if code is None and number in caught.PASSED_ON:
+                if number == signal.SIGHUP:
+                    self._notifier.hang_up()
+                if self._signals.came(number, time.monotonic()):
+                    self._tell_signals()
+                else:
+                    say("stopped three times: everything is ended now")
+                    code = self.succession.kill()
         return code
 
-    def _pass_on(self, number: int) -> bool:
-        """Tell the door process of a signal. False: it was the third stop."""
-        if number in _STOPS:
-            self._stops += 1
-            if self._stops == 2:
-                self._force_at = time.monotonic() + _FORCED_AFTER
-            if self._stops > 2:
-                _say("stopped three times: everything is ended now")
-                return False
-        if self._greeted:
-            self._tell({"op": "signal", "number": number})
-        else:
-            self._untold.append(number)
-        return True
+    def _tell_signals(self) -> None:
+        """Tell of the signals, if there is somebody to tell: one who is to yield may not be there to act on them."""
+        door, upgrade = self.succession.door, self.succession.upgrade
+        if door is None or not door.greeted or (upgrade is not None and upgrade.step is not Step.STARTING):
+            return
+        for number in self._signals.take():
+            door.tell({"op": "signal", "number": number})
+            if number == signal.SIGHUP:
+                self._notifier.passed_on(door.pid)
 
-    # -- the door process ---------------------------------------------------------------------------------------
+    def _feel_pulse(self, now: float) -> None:
+        door = self.succession.watched
+        if door is None or now < door.pulse.at:
+            return
+        # First: this process may have been stopped itself, right after it had looked.
+        door.flush()
+        self._read(door)
+        beat = door.pulse.beat(now) if door is self.succession.watched else Beat.REST
+        if beat is Beat.PING:
+            door.tell({"op": "ping"})
+        elif beat is Beat.DEAD:
+            if not door.silent:
+                door.silent = door.pulse.silence(now)
+                say(f"the door process has not answered for {door.silent:.1f} s: it is killed")
+            door.kill()
 
-    def _start_door(self) -> None:
-        try:
-            ours, theirs = wire.pair()
-            with theirs:
-                argv = [sys.executable, "-P", "-m", "frontdoor.door", str(theirs.fileno()), self._config]
-                # SIGTERM when the keeper dies, not SIGKILL: it has a last thing to do, to end the backends' groups.
-                env = {name: os.environ[name] for name in _FOR_THE_DOOR if name in os.environ}
-                program = Program(argv, env, death_signal=signal.SIGTERM, keep=(theirs.fileno(),))
-                self._wire = ours
-                self._door = start(program)
-        except (SpawnError, OSError) as error:
-            self._hang_up()
-            self._restart_at = time.monotonic() + _RESTART_DELAYS[-1]
-            _say(f"the door process could not be started ({error}); trying again in {_RESTART_DELAYS[-1]:.0f} s")
+    # -- a renewal ----------------------------------------------------------------------------------------------
 
-    def _door_ended(self, status: int) -> int | None:
-        """What follows from the end of the door process: the exit code of everything; None: a new start."""
-        self._door = None
-        self._outgoing.clear()
-        self._read()  # its last words: ``bye`` may be among them
-        self._hang_up()
-        if self._custody.leave_with is not None:
-            return self._custody.leave_with
-        if not self._custody.serving:
-            if status < 0:
-                _say(f"the door process was ended by signal {-status} before it served")
-            return status if status > 0 else 1  # it never served, and it has said why
-        # Whoever was told to stop is dead: the next one must know.
-        self._untold += [signal.SIGTERM] * (min(self._stops, 2) - sum(number in _STOPS for number in self._untold))
-        now = time.monotonic()
-        self._deaths.append(now)
-        lately = sum(now - at < _DEATHS_COUNT_FOR for at in self._deaths)
-        self._restart_at = now + _RESTART_DELAYS[min(lately, len(_RESTART_DELAYS)) - 1]
-        how = f"signal {-status}" if status < 0 else f"exit code {status}"
-        _say(f"the door process ended ({how}) and is started again; listeners and backends are kept")
-        return None
+    def remember(self) -> Document:
+        """All of it, as JSON: what the code that goes on has to know. There is no upgrade under way."""
+        memory = bytecode.remember()
+        return {
+            "custody": self._custody.remember(),
+            **self.succession.remember(),
+            "signals": self._signals.remember(),
+            "notifier": self._notifier.remember(),
+            "bytecode": memory,
+            "woken": self._woken,
+            "blocked": sorted(self._blocked),
+            "descriptors": [
+                *self._woken,
+                *([memory] if memory is not None else []),
+                *self._custody.descriptors(),
+                *self.succession.descriptors(),
+            ],
+        }
 
-    def _hang_up(self) -> None:
-        if self._wire is not None:
-            self._wire.close()
-        self._wire = None
-        self._greeted = False
-        self._outgoing.clear()
-        self._flush_at = None
+    @classmethod
+    def recall(cls, config: str, remembered: Document) -> "Keeper":
+        """As it was. Raises KeyError, ValueError, TypeError, OSError."""
+        it = cls(config)
+        it._custody.recall(remembered["custody"])
+        it.succession.recall(remembered)
+        it._signals.recall(remembered["signals"])
+        it._notifier.recall(remembered["notifier"])
+        bytecode.recall(remembered.get("bytecode"))
+        it._woken, it._blocked = remembered["woken"], remembered["blocked"]
+        it._renewed = remembered.get("renewed")
+        return it
 
-    def _kill_door(self) -> int:
-        if self._door is not None:
-            os.kill(self._door, signal.SIGKILL)
-        return 1
+    def _say_renewed(self) -> None:
+        door = self.succession.door
+        if door is not None:
+            door.answer(self._renewed, {"version": __version__})
+            door.flush()
 
     # -- the wire -----------------------------------------------------------------------------------------------
 
-    def _tell(self, body: wire.Body, fds: Sequence[int] = ()) -> None:
-        if self._greeted:
-            self._outgoing.append((wire.encode(body), fds))
-            self._flush()
+    def _tell(self, body: wire.Body) -> None:
+        """Tell whoever has greeted; one that stands still hears of it if it goes on."""
+        for door in self.succession.doors:
+            door.tell(body)
 
-    def _flush(self) -> None:
-        self._flush_at = None
-        while self._outgoing and self._wire is not None:
-            data, fds = self._outgoing[0]
-            try:
-                wire.send(self._wire, data, fds)
-            except BlockingIOError:
+    def _read(self, door: DoorProcess) -> None:
+        if door.standing:  # it is ready all the same: the wire has ended
+            self._lost(door)
+            return
+        for _ in range(_AT_ONCE):
+            if not self._read_one(door):
                 return
-            except OSError as error:
-                if error.errno == errno.ETOOMANYREFS:  # until the door process has taken some; no event tells of that
-                    self._flush_at = time.monotonic() + _REFS_RETRY
-                else:
-                    self._outgoing.clear()  # it is dead or dying; the next one asks for everything anew
-                return
-            self._outgoing.popleft()
 
-    def _read(self) -> None:
-        while self._wire is not None and not self._outgoing:
-            try:
-                message = wire.receive(self._wire)
-            except BlockingIOError:
-                return
-            except EOFError:
-                self._hang_up()
-                if self._door is not None and self._custody.leave_with is None:
-                    os.kill(self._door, signal.SIGKILL)  # without the wire it can do nothing; mostly it is dead
-                return
-            except wire.Garbage as error:
-                _say(f"the door process sent {error}; ignored")
-                continue
-            self._on_request(message)
+    def _read_all(self, door: DoorProcess) -> None:
+        """Of one that is dead: it says no more than that."""
+        while self._read_one(door):
+            pass
 
-    def _on_request(self, message: wire.Message) -> None:
-        number, hello = message.body.get("id"), message.body.get("op") == "hello"
+    def _read_one(self, door: DoorProcess) -> bool:
+        """False: there is nothing to be read just now."""
+        try:
+            message = door.receive()
+        except EOFError:
+            self._lost(door)
+            return False
+        except wire.Garbage as error:
+            say(f"the door process sent {error}; ignored")
+            return True
+        if message is None:
+            return False
+        door.pulse.heard(time.monotonic())
+        try:
+            self._on_message(door, message)
+        except Exception as error:  # whoever's fault it is: the end of this process would be that of everything
+            message.close()
+            why = f"{type(error).__name__}: {error}"[:2000]
+            say(f"a request of the door process could not be carried out ({why})")
+            door.answer(message.body.get("id"), {"error": why, "errno": None})
+        return True
+
+    def _lost(self, door: DoorProcess) -> None:
+        door.hang_up()
+        if self._custody.leave_with is None or door is not self.succession.door:
+            door.kill()  # without the wire it can do nothing; mostly it is dead
+
+    def _on_message(self, door: DoorProcess, message: wire.Message) -> None:
+        if message.body.get("op") == "pong":
+            message.close()
+        elif message.body.get("op") == "pulse":
+            message.close()
+            door.pulse.obey(message.body.get("timeout"), time.monotonic())
+            door.answer(message.body.get("id"), {})
+        else:
+            self._on_request(door, message)
+
+    def _on_request(self, door: DoorProcess, message: wire.Message) -> None:
+        request, op, upgrade = message.body.get("id"), message.body.get("op"), self.succession.upgrade
+        is_new = upgrade is not None and door is upgrade.new
+        if op == "upgrade":
+            message.close()
+            self.succession.begin_upgrade(door, request)
+        elif op == "renew":
+            message.close()
+            self.succession.renewals.begin(door, request, busy=upgrade is not None)
+        elif op == "preview" and upgrade is not None and is_new:
+            upgrade.show(message, self._custody.vault)
+        elif op == "ready":
+            message.close()
+            door.answer(request, {})
+            if upgrade is not None and is_new:
+                upgrade.is_ready(message)
+        elif op == "yielded":
+            message.close()
+            door.answer(request, {})
+            if upgrade is not None and not is_new and upgrade.step is Step.YIELDING:
+                self.succession.yielded(upgrade, message.body.get("error"))
+        elif upgrade is not None and is_new and (why := upgrade.too_early(message)):
+            if not upgrade.waits(message):
+                message.close()
+                door.answer(request, {"error": why, "errno": errno.EBUSY})
+        else:
+            if upgrade is not None and is_new and op == "served":
+                self.succession.take_over(upgrade)
+            self._carry_out(door, message)
+
+    def _carry_out(self, door: DoorProcess, message: wire.Message) -> None:
+        request, hello = message.body.get("id"), message.body.get("op") == "hello"
         answer, fds = self._custody.answer(message)
+        if message.body.get("op") == "put" and request is None and "error" in answer:
+            door.tell({"op": "unkept", "keys": keys_of(message.body), "why": answer["error"]})
+        if message.body.get("op") == "report":
+            door.report = message.body
+        if message.body.get("op") == "served":
+            door.served, door.served_at = True, door.served_at or time.monotonic()
+            self.succession.deaths.served()
+        if message.body.get("op") in ("report", "served") and door is self.succession.door:
+            if door.report is not None:
+                self._notifier.reported(door.pid, door.report)
+            self._notify(time.monotonic())  # at once: the next message may be the end of what this one has begun
         if hello and "error" not in answer:
-            self._greeted = True
-            for held, held_fds in self._custody.inventory():
-                self._tell(held, held_fds)
-        if isinstance(number, int):
-            self._outgoing.append((wire.encode({"re": number, **answer}), fds))
-            self._flush()
-        if hello and self._greeted:
-            untold, self._untold = self._untold, []
-            for number in untold:
-                self._tell({"op": "signal", "number": number})
-
-
-def _say(text: str) -> None:
-    line = f"frontdoor: {text}\n".encode(errors="replace")[:_PIPE_BUF]
-    try:
-        # A reader that has stopped to read must not stop the keeper: a pipe that has room takes so much at once.
-        if select.select([], [2], [], 0)[1]:
-            os.write(2, line)
-    except OSError:
-        pass  # nobody reads it any more; that is no reason to stop
+            door.greeted = True
+            answer |= self.succession.deaths.remember() | {"limit": vault.limit()}
+            answer["notified"] = self._notifier.listened
+            preview, door.preview = door.preview, None
+            for held, held_fds in self._custody.inventory(preview if message.body.get("shown") else None):
+                door.tell(held, held_fds)
+        door.answer(request, answer, fds)
+        if hello:
+            self._tell_signals()

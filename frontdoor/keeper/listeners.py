@@ -5,6 +5,8 @@ import os
 import socket
 import stat
 
+from frontdoor.keeper.identity import Identity, acting_as
+
 BACKLOG = 65_535
 """As long as the kernel allows (it cuts it to net.core.somaxconn): a full backlog is a client that is turned away."""
 
@@ -14,13 +16,17 @@ _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 another one of the same name."""
 
 
-def open_listeners(address: str, *, mode: int | None = None) -> list[socket.socket]:
+def open_listeners(
+    address: str, *, mode: int | None = None, group: int | None = None, rights: Identity | None = None
+) -> list[socket.socket]:
     """Bind and listen at ``"host:port"``, ``"[::1]:8080"`` or ``"unix:/path"``; all addresses of a host name.
 
-    ``mode`` is the rights of a Unix socket's file. Raises OSError with the reason.
+    ``mode`` is the rights of a Unix socket's file, ``group`` the group that it is given to, and ``rights`` whose rights
+    on its folder are used: he is its owner then. Raises OSError with the reason.
     """
     if address.startswith("unix:"):
-        return [_open_unix(address.removeprefix("unix:"), mode)]
+        with acting_as(rights):
+            return [_open_unix(address.removeprefix("unix:"), mode, group)]
     host, _, number = address.rpartition(":")
     port = int(number)
     if not 0 <= port <= 65535:
@@ -54,13 +60,7 @@ def _open_tcp(family: int, place: object) -> socket.socket:
         if family == socket.AF_INET6:
             # Else "[::]:80" takes the IPv4 port as well, and "0.0.0.0:80" beside it fails (ipv6(7)).
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Accepted sockets inherit these, which saves two system calls on every stream: no delay for small messages,
-        # and probes that notice within about two minutes a client whose machine has vanished (tcp(7)).
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+        prepare_tcp(sock)
         sock.bind(place)  # type: ignore[arg-type]  # getaddrinfo's own answer, a tuple whose shape follows the family
         sock.listen(BACKLOG)
     except OSError:
@@ -69,7 +69,20 @@ def _open_tcp(family: int, place: object) -> socket.socket:
     return sock
 
 
-def _open_unix(path: str, mode: int | None) -> socket.socket:
+def prepare_tcp(sock: socket.socket) -> None:
+    """Set what accepted sockets inherit, which saves two system calls on every stream.
+
+    That is no delay for small messages, and probes that notice within about two minutes a client whose machine has
+    vanished (tcp(7)).
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+
+
+def _open_unix(path: str, mode: int | None, group: int | None) -> socket.socket:
     _clear_stale(path)
     mask = 0o111 if mode is None else 0o777 & ~mode
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -77,6 +90,8 @@ def _open_unix(path: str, mode: int | None) -> socket.socket:
     before = os.umask(mask)
     try:
         sock.bind(path)
+        if group is not None:  # before anybody can connect: up to then its mode lets in a group that was not meant
+            os.chown(path, -1, group, follow_symlinks=False)
         sock.listen(BACKLOG)
     except OSError:
         sock.close()

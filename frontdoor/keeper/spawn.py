@@ -16,7 +16,11 @@ from typing import NoReturn
 from frontdoor.keeper.identity import Identity
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_LOWER = 3
+_CAP_NET_BIND_SERVICE = 10
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _NOT_INHERITED = (
@@ -45,6 +49,8 @@ class Program:
     """Who it runs as; None: as the keeper does."""
     folder: str | None = None
     """A folder that is given to that user."""
+    for_good: bool = False
+    """Neither it nor what it starts can come to more rights by a program that gives them (prctl(2), NO_NEW_PRIVS)."""
     death_signal: int = signal.SIGKILL
     """Sent by the kernel when the keeper dies."""
     stdin: int | None = None
@@ -53,6 +59,8 @@ class Program:
     """A listening socket, passed as sd_listen_fds(3) says."""
     output: int | None = None
     """The descriptor that becomes stdout and stderr; None: the keeper's own."""
+    errors: int | None = None
+    """The descriptor that becomes stderr alone; None: as ``output`` says."""
     keep: Sequence[int] = ()
     """Descriptors that stay open in the child, under the same number."""
     nofile: tuple[int, int] | None = None
@@ -122,6 +130,10 @@ def _become(program: Program, parent: int, failed: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, program.nofile)
     if program.identity is not None:
         _change_user(program, program.identity)
+    # systemd's AmbientCapabilities= is for the keeper, which opens the port: nobody else has to (capabilities(7)).
+    _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_LOWER, _CAP_NET_BIND_SERVICE, 0, 0)
+    if program.for_good:
+        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     # Only now: a change of user clears it (prctl(2)).
     _libc.prctl(_PR_SET_PDEATHSIG, int(program.death_signal), 0, 0, 0)
     if os.getppid() != parent:
@@ -137,6 +149,8 @@ def _hand_over(program: Program, failed: int) -> None:
     if program.output is not None:
         os.dup2(program.output, 1)
         os.dup2(program.output, 2)
+    if program.errors is not None:
+        os.dup2(program.errors, 2)
     open_ones = {*program.keep, failed}
     if program.listener is not None:
         os.dup2(program.listener, _FIRST_PASSED)

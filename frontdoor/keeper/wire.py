@@ -2,9 +2,13 @@
 
 The kernel keeps the borders of each message and delivers its descriptors with it (unix(7), SCM_RIGHTS), so there is no
 framing to get wrong. The protocol has a number, because the code on disk may be newer than the keeper that runs.
+
+What is kept travels as entries, many in a message: ``[key, note, count]``, whose descriptors are the next ``count`` of
+those that came with it. ``put`` brings them to the keeper, ``held`` brings them back.
 """
 
 import array
+import errno
 import json
 import os
 import socket
@@ -12,8 +16,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-PROTOCOL = 1
-"""Spoken by this code. A door process must be able to speak to a keeper of this and of the previous number."""
+PROTOCOL = 2
+PREVIOUS = 1
+"""Spoken by this code, and by that of before. A keeper speaks its own alone; a door process speaks both (``dialect``):
+it may have been started from newer code than the keeper, after a crash."""
 
 MAX_DESCRIPTORS = 253
 """In one message: SCM_MAX_FD of the kernel; one more and ``sendmsg`` says EINVAL."""
@@ -23,6 +29,10 @@ MAX_BYTES = 160 * 1024
 
 REQUEST_BYTES = 128 * 1024
 """In a request to the keeper: what it hands back later, with a little around it, must fit into one message too."""
+
+NO_ROOM = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
+"""The kernel does not take a message just now: too many descriptors are under way, or it has no memory for it (send(2),
+unix(7)). Nothing was sent, the wire is as before, and no event tells when it is to be tried again."""
 
 _ANCILLARY = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 
@@ -75,8 +85,8 @@ def encode(body: Body, limit: int = MAX_BYTES) -> bytes:
 def send(sock: socket.socket, data: bytes, fds: Iterable[int] = ()) -> None:
     """Send one message now.
 
-    Raises BlockingIOError when the other side is behind, OSError (ETOOMANYREFS) when too many descriptors are under
-    way between the two, BrokenPipeError or ConnectionResetError when the other side is gone.
+    Raises BlockingIOError when the other side is behind, OSError (``NO_ROOM``) when the kernel does not take it now,
+    BrokenPipeError or ConnectionResetError when the other side is gone.
     """
     numbers = array.array("i", fds)
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)] if numbers else []
@@ -106,7 +116,8 @@ def receive(sock: socket.socket) -> Message:
     if not data and not fds:
         raise EOFError
     try:
-        body = json.loads(data)
+        # Of bytes it would take UTF-16 too, in which a request can be shorter than an answer that quotes it.
+        body = json.loads(data.decode(errors="surrogatepass"))
     except (ValueError, RecursionError):  # a packet has room for enough brackets to exhaust the parser's stack
         body = None
     if not isinstance(body, dict) or flags & socket.MSG_TRUNC:

@@ -3,25 +3,29 @@
 Whoever logs never waits for whoever reads: lines go through a bounded queue to a thread of its own, and what
 does not fit is counted, and said as soon as there is room (``log.dropped``). A stderr that is blocked, closed
 or broken costs lines and nothing else.
+
+Standard library only: it is loaded before a byte moves after a crash, and it has to say which library is not there.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import structlog
 
 from frontdoor.control.wording import clock, describe
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 QUEUE_LINES = 10_000  # ten seconds of a thousand lines a second
 QUEUE_BYTES = 4 * 1024 * 1024  # lines differ: the last output of a failed release is a long one
+
+_FIRST = ("event", "time", "level")
+"""What each line begins with. No field takes their place."""
 
 # Events that ask for attention; all others are "info".
 _EVENT_LEVELS = {
@@ -35,11 +39,16 @@ _EVENT_LEVELS = {
     "swap.rolled_back": "warning",
     "hook.failed": "warning",
     "limit.reached": "warning",
+    "vault.full": "warning",
 }
 
 
-def render_console(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> str:
-    """Structlog's last processor for people: ``12:03:11 swap.switched main v1#1 → v2#2 (132 streams)``."""
+Render = Callable[[Mapping[str, Any]], str]
+"""An entry as one line; a message's excerpt may make it several."""
+
+
+def render_console(entry: Mapping[str, Any]) -> str:
+    """For people: ``12:03:11 swap.switched main v1#1 → v2#2 (132 streams)``."""
     words = [clock(str(entry["time"]))]
     if entry["level"] in ("warning", "error"):
         words.append(f"{entry['level']}:")
@@ -47,14 +56,9 @@ def render_console(_logger: object, _method: str, entry: MutableMapping[str, Any
     return " ".join(word for word in words if word)
 
 
-def _stamp(_logger: object, method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put event, time and level first: structlog's processor in front of the renderers.
-
-    An event of the bus has its time already: the log says when it happened, not when it was written.
-    """
-    fields = {key: value for key, value in entry.items() if key not in ("event", "time", "level")}
-    when = entry.get("time") or _now()
-    return {"event": entry["event"], "time": when, "level": method, **fields}
+def render_json(entry: Mapping[str, Any]) -> str:
+    """For machines."""
+    return json.dumps(entry, default=str, ensure_ascii=False)
 
 
 def _now() -> str:
@@ -79,21 +83,13 @@ class Log:
     ) -> None:
         if format == "auto":
             format = "console" if _is_terminal(fd) else "json"  # noqa: A001 - as above
-        renderer: Any = render_console
-        if format == "json":
-            renderer = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
-        self._writer = Writer(fd, renderer, queue)
-        self._renderer = renderer
-        self._logger: Any = None
-        self.set_level(level)
+        self._render: Render = render_json if format == "json" else render_console
+        self._writer = Writer(fd, self._render, queue)
+        self._lowest = LEVELS[level]
 
     def set_level(self, level: str) -> None:
         """Write what has this level or a higher one from here on."""
-        self._logger = structlog.wrap_logger(
-            self._writer,
-            processors=[_stamp, self._renderer],
-            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        )
+        self._lowest = LEVELS[level]
 
     def debug(self, event: str, /, **fields: Any) -> None:
         """Log what only a developer of frontdoor wants to read."""
@@ -126,22 +122,26 @@ class Log:
         """Write what is queued, for at most `timeout` seconds; returns whether all of it was."""
         return self._writer.close(timeout)
 
-    def _say(self, method: str, event: str, fields: Mapping[str, Any]) -> None:
+    def _say(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        if LEVELS[level] < self._lowest:
+            return
         try:
-            # structlog's own keyword for the message is "event": fields cannot have that name.
-            getattr(self._logger, method)(event, **{k: v for k, v in fields.items() if k != "event"})
+            # An event of the bus has its time already: the log says when it happened, not when it was written.
+            when = fields.get("time") or _now()
+            rest = {key: value for key, value in fields.items() if key not in _FIRST}
+            self._writer.write(self._render({"event": event, "time": when, "level": level, **rest}))
         except Exception:
             # A field that cannot be rendered must not end the swap that it is about.
             self._writer.lose()
 
 
 class Writer:
-    """The queue and the thread behind it; to structlog, a logger: each level's method takes a line."""
+    """The queue and the thread behind it."""
 
-    def __init__(self, fd: int, renderer: Any, lines: int) -> None:
+    def __init__(self, fd: int, render: Render, lines: int) -> None:
         self.dropped = 0
         self._fd = fd
-        self._renderer = renderer
+        self._render = render
         self._lines: deque[bytes] = deque()
         self._limit = lines
         self._bytes = 0
@@ -150,7 +150,7 @@ class Writer:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def msg(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Queue one line."""
         data = line.encode("utf-8", "backslashreplace") + b"\n"
         with self._changed:
@@ -163,8 +163,6 @@ class Writer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="frontdoor-log", daemon=True)
                 self._thread.start()
-
-    debug = info = warning = error = msg
 
     def lose(self) -> None:
         """Count a line that could not be made."""
@@ -204,8 +202,7 @@ class Writer:
             "count": missing,
             "message": "log lines were lost: whoever reads this log is too slow",
         }
-        text: str = self._renderer(None, "warning", entry)
-        return text.encode() + b"\n"
+        return self._render(entry).encode() + b"\n"
 
     def _write(self, batch: list[bytes], reported: int) -> None:
         """Write line by line, so that a reader who goes away costs a known number of lines."""

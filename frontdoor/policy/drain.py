@@ -18,6 +18,17 @@ class Drain:
         """Streams that were closed by this drain."""
         self._at_first: int | None = None
 
+    @classmethod
+    def resumed(cls, now: float, begins: float, deadline: float, closed: int) -> "Drain":
+        """One that was begun by a process that has died; times as those of ``now``.
+
+        How many streams there were when the closing began is not known any more: what is left now is closed evenly over
+        what is left of the time.
+        """
+        drain = cls(now, deadline - now, max(0.0, deadline - max(begins, now)))
+        drain.closed = closed
+        return drain
+
     def __repr__(self) -> str:
         return f"<Drain from {self.begins:.1f} to {self.deadline:.1f}, {self.closed} closed>"
 

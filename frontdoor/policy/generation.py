@@ -101,6 +101,8 @@ class Seat:
     """Told when nobody listened there."""
     gone: Callable[[], bool] = _never
     """Whether its process is dead already, though nobody has reported it yet."""
+    born: float = 0.0
+    """When its process was started, of the monotonic clock: what is older was with one that is dead. 0: not known."""
 
 
 @dataclass(eq=False, slots=True)

@@ -26,7 +26,7 @@ class Reason(enum.StrEnum):
     SHUTDOWN = "shutdown"
     """Frontdoor itself was stopped."""
     LOST = "lost"
-    """The door process died, and the stream with it."""
+    """The door process died, and the stream with it: it was younger than a second, or the vault was full."""
     PROXY_HEADER = "proxy_header"
     """It came from a network of ``accept_proxy``, and began with no PROXY header, or with one that is wrong."""
 
@@ -79,9 +79,16 @@ class Ledger:
         self._cells[_CELL[reason]] += 1
         self.open -= 1
 
-    def restore(self) -> int:
-        """After a crash: what was open then, and is no more, is lost; how many that are."""
-        lost = self.open
+    def restore(self, open_: int = 0) -> int:
+        """After a crash: ``open_`` streams go on. What was open besides them is lost; how many that are.
+
+        If more go on than were open, the end of some was counted, and the keeper had not been told yet: they end once
+        more, and so they count as accepted once more.
+        """
+        lost = self.open - open_
+        if lost < 0:
+            self._cells[0] -= lost
+            lost = 0
         self._cells[_CELL[Reason.LOST]] += lost
-        self.open = 0
+        self.open = open_
         return lost

@@ -39,6 +39,16 @@ class Switchboard:
             active.total += 1
         return best
 
+    def retake(self, seat: Seat, streams: int = 1) -> None:
+        """Give streams that live through a crash their place again: on whatever generation it was, and up or not.
+
+        The generation's total has it already, as far as that was noted in time.
+        """
+        generation = seat.generation
+        seat.open += streams
+        generation.open += streams
+        generation.total = max(generation.total, generation.open)
+
     def release(self, seat: Seat) -> None:
         """Give a place back."""
         generation = seat.generation

@@ -18,6 +18,7 @@ from frontdoor.policy.backoff import Backoff
 from frontdoor.policy.generation import Seat
 from frontdoor.policy.readiness import Readiness
 from frontdoor.processes import health, ready
+from frontdoor.processes.access import Access
 from frontdoor.processes.child import Child
 from frontdoor.processes.listener import KeptListener, socket_key
 from frontdoor.processes.member import Life, Member, Running
@@ -67,7 +68,9 @@ class Process(Member):
         if settings.listen_fd:
             key = socket_key(place.door, place.number, seat.process)
             self._listener = KeptListener(key, seat.address, link)
-        self._check = ready.over_socket(checks.check, seat.address, settings.proxy_protocol)
+        self._access = Access(seat.address, link)
+        over_socket = ready.over_socket(checks.check, seat.address, settings.proxy_protocol)
+        self._check = self._access.asked_if_shut_out(over_socket)
         seat.gone = self._is_gone
 
     def __repr__(self) -> str:
@@ -175,6 +178,8 @@ class Process(Member):
             if error.errno == errno.EMFILE:
                 await child.end()
             raise
+        if self._listener is None:  # else: who waited in its backlog comes to this one
+            self.seat.born = time.monotonic()
         self._say("backend.starting", pid=self.pid, process=self.seat.process)
         return output
 
@@ -255,7 +260,7 @@ class Process(Member):
 
     def _ready_check(self) -> ready.Check:
         if self._notify is not None:
-            return self._notify.check
+            return self._access.asked_after(self._notify.check) if self._settings.user else self._notify.check
         if self._listener is not None and not self.proved.is_set():
             # Later clients wait in the queue, and it may serve one after the other: that it empties is not asked then.
             return partial(self._listener.empties, self._check)
@@ -290,6 +295,8 @@ class Process(Member):
         self.restarts += 1
 
     def _is_gone(self) -> bool:
+        if self._child.report.exited.is_set():
+            return True  # perhaps while there was no door process to look at its memory
         return self._memory.is_gone() if self._memory else self.life in (Life.BACKING_OFF, Life.EXITED)
 
 

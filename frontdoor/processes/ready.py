@@ -3,19 +3,23 @@
 Each raises NotReady, with what it saw in words, as long as it is not.
 """
 
+import errno
 import os
 import socket
 import stat
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
-import h11
 import trio
 
 from frontdoor import proxy_header
 from frontdoor.config import ReadyCheck, ReadySettings
 from frontdoor.sockets import NO_ROOM, dial
+
+if TYPE_CHECKING:
+    import h11
 
 MOST_BODY = 1 << 20
 """Bytes of a health page that are read; a page that is longer has said what it has to say."""
@@ -27,6 +31,10 @@ class NotReady(Exception):  # noqa: N818 - an answer, not an error
 
 class CannotAsk(NotReady):
     """Nothing was seen: frontdoor itself could not ask."""
+
+
+class ShutOut(NotReady):
+    """Its socket is there, and its rights keep this process out."""
 
 
 Check = Callable[[], Awaitable[None]]
@@ -47,6 +55,8 @@ async def connect(path: str) -> None:
 
 async def http(path: str, target: str, greeting: bytes = b"") -> None:
     """``GET target`` is answered with 2xx. ``greeting`` goes in front of it: a PROXY header, where one is expected."""
+    import h11  # it is there, but right after a crash: no client waits for it (door.remainder)
+
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=await _dial(path))))
     async with stream:
         connection = h11.Connection(h11.CLIENT)
@@ -60,7 +70,9 @@ async def http(path: str, target: str, greeting: bytes = b"") -> None:
         raise NotReady(f"GET {target} was answered with {status}")
 
 
-async def _get(stream: trio.SocketStream, connection: h11.Connection, target: str, greeting: bytes) -> int:
+async def _get(stream: trio.SocketStream, connection: "h11.Connection", target: str, greeting: bytes) -> int:
+    import h11
+
     head = [("Host", "frontdoor"), ("User-Agent", "frontdoor"), ("Accept", "*/*"), ("Connection", "close")]
     request = h11.Request(method="GET", target=target, headers=head)
     data = connection.send(request) + connection.send(h11.EndOfMessage())
@@ -96,7 +108,7 @@ async def _dial(path: str) -> int:
                 raise NotReady(f"nobody listens on its socket ({path})") from None
             raise NotReady(f"what is there is not a socket ({path})") from None
         except OSError as error:
-            unseen = CannotAsk if error.errno in NO_ROOM else NotReady
+            unseen = CannotAsk if error.errno in NO_ROOM else ShutOut if error.errno == errno.EACCES else NotReady
             raise unseen(f"its socket cannot be reached: {error.strerror} ({path})") from None
         if fd is not None:
             return fd

@@ -48,8 +48,9 @@ class Ending:
             return
         stream.reason = reason
         stream.deadline = until
-        self._deafen(stream.up)
+        # Before anything is thrown away: if this process dies in between, nobody may send what comes behind that.
         sockets.shut(stream.down.source, socket.SHUT_RDWR)
+        self._deafen(stream.up)
         if not stream.down.over and not stream.down.held:
             self._end(stream.down)
         self._settle(stream)
@@ -102,7 +103,8 @@ class Ending:
 
     @staticmethod
     def _blame(stream: Stream, reason: Reason) -> Reason:
-        return Reason.BACKEND_GONE if stream.seat.gone() else reason
+        # A slow client may hear of it so late that another process has that seat.
+        return Reason.BACKEND_GONE if stream.since < stream.seat.born or stream.seat.gone() else reason
 
     def _deafen(self, flow: Flow) -> None:
         """Nobody receives this direction any more: go on reading, so that the source can finish, and throw it away.
@@ -140,6 +142,7 @@ class Ending:
         if up.over and down.over and stream.deadline is None:
             # The backend is gone, and its last word is on the way to a client that is still sending.
             stream.deadline = stream.stamp + GOODBYE
+            self._plumbing.leave(stream)
             self._close(down)
         self._plumbing.arm(up)
         self._plumbing.arm(down)
@@ -148,9 +151,11 @@ class Ending:
         """Release everything: no descriptor, pipe or lease is left."""
         del self.streams[stream.number]
         self.parting.pop(stream.number, None)
+        kept = stream.kept
+        self._plumbing.leave(stream)
         for flow in (stream.up, stream.down):
             self._close(flow)
-            if flow.held:
+            if flow.held and not kept:  # else: when the keeper has been told
                 self._plumbing.drop(flow)
             flow.reading = flow.live = False
         seat = stream.seat
@@ -164,7 +169,11 @@ class Ending:
         """Nothing is to be done any more with the descriptor that the flow reads from."""
         if flow.source < 0:
             return
-        flow.mask = 0  # close(2) takes it out of the set: nobody else holds it
+        if flow.mask and (flow.stream.kept or flow.stream.lent):
+            # The keeper's copy keeps the file open. It would stay in the set, and be reported for ever under a number
+            # that is somebody else's by then, with no way to take it out (epoll(7)).
+            self._plumbing.epoll.unregister(flow.source)
+        flow.mask = 0  # close(2) takes it out of the set, where nobody else holds it
         self.flows[flow.source] = None
         self._plumbing.close_later(flow.source)
         flow.source = -1

@@ -7,7 +7,7 @@ of the rest again and again. One task looks at the time, for all of them.
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,6 +17,7 @@ from frontdoor.policy.ledger import Reason
 from frontdoor.proxy_header import Decoder, Endpoint, HeaderError
 from frontdoor.traffic.gate import Gate
 from frontdoor.traffic.relay import Relay
+from frontdoor.traffic.unseated import Unseated
 
 PATIENCE = 5.0
 """Seconds for the whole header. The specification asks for at least 3, so that one lost packet is no end (2)."""
@@ -60,9 +61,14 @@ class Greeting:
     def __repr__(self) -> str:
         return f"<Greeting of {len(self)}>"
 
-    def expect(self, gate: Gate, sock: socket.socket, address: object) -> None:
-        """Read a header from a client who was accepted and counted just now."""
-        guest = _Guest(gate, sock, address, time.monotonic() + PATIENCE)
+    def expect(
+        self, gate: Gate, sock: socket.socket, address: object, had: bytes = b"", since: float | None = None
+    ) -> None:
+        """Read a header from a client who was accepted and counted: just now, or ``since``, and ``had`` has come."""
+        guest = _Guest(gate, sock, address, (time.monotonic() if since is None else since) + PATIENCE)
+        if had:
+            guest.silent = False
+            guest.decoder.feed(had)
         try:
             self._relay.listen(sock.fileno(), partial(self._hear, guest))
         except OSError:
@@ -74,6 +80,14 @@ class Greeting:
         if not self._watched:
             self._watched = True
             self._nursery.start_soon(self._watch)
+
+    def unseated(self) -> Iterator[tuple[Gate, Unseated]]:
+        """Those who owe their header."""
+        for guest in self._guests:
+            yield (
+                guest.gate,
+                Unseated(guest.sock.fileno(), guest.address, None, guest.deadline - PATIENCE, guest.decoder.had),
+            )
 
     def dismiss(self, gate: Gate) -> None:
         """Turn away who owes his header at this gate."""

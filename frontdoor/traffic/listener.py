@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -26,6 +26,7 @@ from frontdoor.sockets import NO_ROOM, accept, dial
 from frontdoor.traffic.gate import Gate
 from frontdoor.traffic.greeting import Greeting
 from frontdoor.traffic.relay import Relay
+from frontdoor.traffic.unseated import Unseated
 
 ACCEPTS = 64
 """Clients accepted in one go: a flood of new ones must not hold up the bytes of those that are here."""
@@ -99,6 +100,8 @@ class Listener:
         """Gates where somebody waits because there was no descriptor for his backend. He goes first: if others were let
         in, each descriptor that comes free would become one more client without a backend."""
         self._greeting = Greeting(relay, nursery, self._seat)
+        self.held = False
+        """Nobody is given a backend: those who wait are being handed to another process."""
 
     def open(self, gate: Gate) -> None:
         """Accept at this gate. Harmless when it does already."""
@@ -148,6 +151,26 @@ class Listener:
         while queue:
             self._turn_away(gate, queue.popleft(), Reason.SHUTDOWN)
 
+    def unseated(self) -> Iterator[tuple[Gate, Unseated]]:
+        """Those who have no backend yet. They are to be copied, and stay here."""
+        for gate, queue in self._queues.items():
+            for client in queue:
+                yield gate, Unseated(client.fd, client.address, client.destination, client.since)
+        yield from self._greeting.unseated()
+
+    def take_up(self, gate: Gate, client: Unseated) -> None:
+        """Go on with one whom another process has accepted and counted."""
+        if client.header is not None:
+            try:
+                sock = socket.socket(fileno=client.fd)
+            except OSError:  # whatever it is, it is no client
+                os.close(client.fd)
+                gate.ledger.end(Reason.NO_BACKEND)
+                return
+            self._greeting.expect(gate, sock, client.address, client.header, client.since)
+        else:
+            self._seat(gate, client.fd, client.address, client.destination, client.since)
+
     def _watch(self, gate: Gate) -> None:
         for listening in gate.listeners:
             self._relay.listen(listening.fileno(), partial(self._accept, gate, listening))
@@ -192,15 +215,20 @@ class Listener:
         taken = sum(max(other.ledger.open, share) for other in self._gates if other is not gate)
         return gate.ledger.open + taken >= self._room
 
-    def _seat(self, gate: Gate, client_fd: int, address: object, destination: object = None) -> None:
-        """Give an accepted client a backend; if there is none, or if others wait already, he waits in the queue."""
+    def _seat(
+        self, gate: Gate, client_fd: int, address: object, destination: object = None, since: float | None = None
+    ) -> None:
+        """Give an accepted client a backend; if there is none, or if others wait already, he waits in the queue.
+
+        ``since``: when he began to wait, if that is not now.
+        """
         queue = self._queues.get(gate)
         if queue is None:
-            if self._try(gate, client_fd, address, destination) is _Dial.JOINED:
+            if not self.held and self._try(gate, client_fd, address, destination) is _Dial.JOINED:
                 return
             queue = self._queues[gate] = deque()
             self._nursery.start_soon(self._serve, gate, queue)
-        queue.append(_Waiting(client_fd, address, destination, time.monotonic()))
+        queue.append(_Waiting(client_fd, address, destination, time.monotonic() if since is None else since))
 
     def _try(self, gate: Gate, client_fd: int, address: object, destination: object) -> _Dial:
         """Lease, dial, join. The lease is on whatever is active at this instant.
@@ -250,6 +278,8 @@ class Listener:
         ``hold_timeout``; for a backend that is there, and only has a full backlog, for ``connect_timeout`` if that is
         longer.
         """
+        if self.held:
+            return False
         self._short.discard(gate)  # perhaps it is something else by now that they wait for
         before = len(queue)
         for _ in range(min(before, ACCEPTS)):

@@ -2,10 +2,24 @@
 
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from frontdoor.traffic.keeping import Keeping
 from frontdoor.traffic.pipes import DISCARD, Pipe, Pool
-from frontdoor.traffic.stream import Flow
+from frontdoor.traffic.stream import Flow, Stream
+from frontdoor.traffic.words import Words
+
+Left = dict[int, tuple[Pipe, int]]
+"""What is left in pipes of one stream: by direction, the pipe and how many bytes."""
+
+PIPE = 64 << 10
+"""Bytes that a pipe holds, where the user has pipes left (pipe(7))."""
+
+BEYOND = 64
+"""Pipes past the limit, for bytes that would be lost without. The limit leaves 256 descriptors for other things."""
+
+DROPS = 256
+"""Streams that the keeper is asked to drop in one message."""
 
 
 def _read_all(fd: int, count: int) -> bytes:
@@ -20,21 +34,49 @@ class Plumbing:
     """Registers flows for what they want, lends them pipes, and closes descriptors when it is safe to.
 
     ``spare`` is the pipe through which every move goes. It is empty between two moves; None: there is none to be had,
-    and flows that would need it starve until one comes back.
+    and flows that would need it starve until one comes back. At first there is none because nobody has needed it.
     """
 
-    def __init__(self, room: Callable[[int], bool]) -> None:
+    def __init__(self, room: Callable[[int], bool], words: Words, keeping: Keeping) -> None:
         """``room(n)``: whether there are descriptors for an nth pipe."""
         self.epoll = select.epoll()
-        self._pool = Pool(room)
-        self.spare: Pipe | None = self._pool.take()
+        self._room = room
+        self.spare: Pipe | None = None
         self._starved: list[Flow] = []
+        self._leaving: list[Stream] = []
+        """Streams that the keeper is to drop, and has not been told of yet."""
+        self.begin(words, keeping, ())
         self.closing: list[int] = []
         """Descriptors that are closed at the end of the batch."""
         self._waiting: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
         return f"<Plumbing {self._pool}, {len(self._starved)} starved>"
+
+    def begin(self, words: Words, keeping: Keeping, pipes: Sequence[Pipe]) -> dict[int, Left]:
+        """Before anything moves: who keeps what is made from here on, and the pipes that he has of earlier times.
+
+        Returns what is in these, by the number of the stream. Those that are empty are as good as new.
+        """
+        self._keeping, self._owners = keeping, words.owners
+        if self.spare is not None:
+            self.spare.close()  # made while nobody kept anything: what went through it would be lost in a crash
+            self.spare = None
+        self._pool = Pool(self._room, words.owners, keeping.keep_pipe, keeping.lose_pipe)
+        self._pool.adopt(pipes)
+        left: dict[int, Left] = {}
+        for pipe in pipes:
+            try:
+                count = pipe.count()
+            except OSError:
+                self._pool.discard(pipe)  # it is no pipe
+                continue
+            if count:
+                number, direction = divmod(words.owner(pipe.index), 2)
+                left.setdefault(number, {})[direction] = (pipe, count)
+            else:
+                self._pool.restock(pipe)
+        return left
 
     # -- registrations ----------------------------------------------------------------------------------------------
 
@@ -69,17 +111,38 @@ class Plumbing:
         """The receiver is slow: the flow keeps the spare pipe with ``count`` bytes in it, and is not read.
 
         The last pipe is not given away, or a number of slow receivers would stop everybody: its bytes go into memory.
+        The stream dies with this process from then on, so the keeper drops it first. If it cannot be told now, because
+        the wire to it is full, then all have to wait for a pipe after all.
         """
         pipe = self.spare
         assert pipe is not None
         another = self._pool.take()
-        if another is None:
+        if another is None and self.take_back(flow.stream):
             flow.rest = _read_all(pipe.read, count)
         else:
             flow.pipe, self.spare = pipe, another
         flow.held, flow.reading = count, False
         self.arm(flow)
         self.arm(flow.twin)
+
+    def pour(self, flow: Flow) -> bool:
+        """Put into a pipe what the flow has in memory, while nothing moves; False: there is none, or it does not fit.
+
+        For an instant there may be more pipes than the limit allows: all of it is another process's soon.
+        """
+        if not flow.rest:
+            return True
+        pipe = self._pool.take(BEYOND)
+        if pipe is None:
+            return False
+        self._owners[pipe.index] = flow.word  # while it is empty
+        if len(flow.rest) > PIPE:
+            pipe.widen()
+        if os.write(pipe.write, flow.rest) < len(flow.rest):
+            self._pool.discard(pipe)  # the user's budget of pipes is used up (pipe(7))
+            return False
+        flow.pipe, flow.rest = pipe, b""
+        return True
 
     def let_go(self, flow: Flow) -> None:
         """What the flow held has been delivered: its pipe, if it has one, is empty again."""
@@ -99,11 +162,20 @@ class Plumbing:
         flow.held, flow.rest = 0, b""
         self.let_go(flow)
 
-    def starve(self, flow: Flow) -> None:
-        """There is no pipe to be had: the flow is not read until one comes back."""
-        flow.reading = False
-        self.arm(flow)
-        self._starved.append(flow)
+    def find(self, flow: Flow) -> Pipe | None:
+        """A spare pipe, when there was none; None: the flow starves, and is not read until there is one."""
+        self.spare = self._pool.take()
+        if self.spare is None:
+            flow.reading = False
+            self.arm(flow)
+            self._starved.append(flow)
+        elif self._starved:
+            self._feed()  # the others that there was none for
+        return self.spare
+
+    def discard(self, pipe: Pipe) -> None:
+        """Nobody knows whose the bytes in this pipe are: they go, and it goes with them."""
+        self._pool.discard(pipe)
 
     def _feed(self) -> None:
         starved, self._starved = self._starved, []
@@ -111,6 +183,36 @@ class Plumbing:
             if flow.live and not flow.ended:
                 flow.reading = True
                 self.arm(flow)
+
+    # -- what the keeper has copies of ------------------------------------------------------------------------------
+
+    def leave(self, stream: Stream) -> None:
+        """The keeper is to drop the stream, at the end of the batch; then it is closed."""
+        if stream.kept:
+            stream.kept, stream.lent = False, True
+            self._leaving.append(stream)
+
+    def take_back(self, stream: Stream) -> bool:
+        """The keeper is to drop the stream now, before something happens to it that must not happen to a kept one.
+
+        Whether it could be told; if not, it still has the stream.
+        """
+        if not stream.kept:
+            return True
+        if not self._keeping.drop([stream]):
+            return False
+        stream.kept, stream.lent = False, True
+        return True
+
+    def _part(self) -> None:
+        """Tell the keeper whom to drop. What it cannot be told now is tried again by ``replenish``."""
+        while self._leaving and self._keeping.drop(self._leaving[:DROPS]):
+            told, self._leaving = self._leaving[:DROPS], self._leaving[DROPS:]
+            for stream in told:
+                for flow in (stream.up, stream.down):
+                    if flow.held and not flow.live:
+                        # Not sooner: who is restored must not miss bytes in the middle of what it says.
+                        self.drop(flow)
 
     # -- descriptors ------------------------------------------------------------------------------------------------
 
@@ -124,7 +226,7 @@ class Plumbing:
             return
         closing, self.closing = self.closing, []
         for fd in closing:
-            os.close(fd)
+            os.close(fd)  # of a stream that is kept, this sends no FIN: the keeper's copy is the last one
         self.replenish()
 
     def when_room(self, callback: Callable[[], object]) -> None:
@@ -133,15 +235,21 @@ class Plumbing:
 
     @property
     def lacks_room(self) -> bool:
-        """Something waits for a descriptor."""
-        return self.spare is None or bool(self._waiting)
+        """Something waits for a descriptor, or for room in the wire to the keeper."""
+        return bool(self._starved or self._waiting or self._leaving)
+
+    def look(self, now: float) -> None:
+        """Some time has passed: who keeps streams may have something to do (``now``: of the monotonic clock)."""
+        self._keeping.look(now)
 
     def replenish(self) -> None:
-        """Try again what there was no descriptor for: a pipe, or accepting."""
+        """Try again what there was no descriptor for, a pipe or accepting; and what the keeper could not be told."""
+        self._part()
         if self.spare is None:
             self.spare = self._pool.take()
             if self.spare is not None:
                 self._feed()
+        self._pool.trim()
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
             callback()

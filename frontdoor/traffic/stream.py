@@ -11,6 +11,9 @@ _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 _HANGUP_ONCE = select.EPOLLET
 """HUP and ERR come without being asked for; edge-triggered they come once, and not again and again."""
 
+UP, DOWN = 0, 1
+"""The directions: from the client, to the client."""
+
 
 class Flow:
     """One direction of a stream: from the socket ``source`` to the socket ``sink``.
@@ -35,12 +38,15 @@ class Flow:
         "stamp",
         "stream",
         "twin",
+        "word",
     )
 
     twin: "Flow"
 
-    def __init__(self, stream: "Stream", source: int, sink: int) -> None:
+    def __init__(self, stream: "Stream", direction: int, source: int, sink: int) -> None:
         self.stream = stream
+        self.word = stream.number << 1 | direction
+        """Says of a pipe that its bytes are this flow's."""
         self.source = source
         self.sink = sink
         self.pipe: Pipe | None = None
@@ -83,19 +89,39 @@ class Flow:
 class Stream:
     """One accepted client joined to one backend process."""
 
-    __slots__ = ("client", "deadline", "down", "gate", "number", "reason", "seat", "since", "up")
+    __slots__ = (
+        "client",
+        "deadline",
+        "down",
+        "gate",
+        "kept",
+        "lent",
+        "number",
+        "reason",
+        "seat",
+        "since",
+        "slot",
+        "up",
+    )
 
     def __init__(self, number: int, gate: Gate, seat: Seat, client: object, fds: tuple[int, int], now: float) -> None:
         """``fds``: the client's socket and the backend's. ``now``: of the monotonic clock, in seconds."""
         self.number = number
-        """Never reused in the life of a keeper."""
+        """Never reused in the life of a keeper, and never 0."""
         self.gate = gate
         self.seat = seat
         self.client = client
         """The client's address, as accept(2) gave it."""
         self.since = now
-        self.up = Flow(self, fds[0], fds[1])
-        self.down = Flow(self, fds[1], fds[0])
+        self.kept = False
+        """The keeper has copies of its descriptors, or is about to get them: set before they are sent, in one go with
+        that. From then on the relay sees to it that they are dropped, and takes this back."""
+        self.lent = False
+        """It was ``kept`` once, and the keeper may not have closed its copies yet."""
+        self.slot = -1
+        """Where its bytes are tallied, among the words; -1: nowhere."""
+        self.up = Flow(self, UP, fds[0], fds[1])
+        self.down = Flow(self, DOWN, fds[1], fds[0])
         self.up.twin, self.down.twin = self.down, self.up
         self.up.stamp = now
         self.reason: Reason | None = None

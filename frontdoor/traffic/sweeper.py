@@ -31,6 +31,7 @@ class Sweeper:
         if now >= self._idle_at:
             self._idle_at = now + self._sweep_idle(now)
         self._relay.replenish()
+        self._relay.look(now)
 
     def _part(self, stream: Stream, now: float) -> None:
         silent = now - stream.stamp
@@ -46,9 +47,12 @@ class Sweeper:
         if not len(self._relay):
             return 0.0
         shortest = math.inf
+        gate, timeout = None, math.inf
         for stream in self._relay.streams:
-            timeout = stream.gate.limits.idle_timeout
-            shortest = min(shortest, timeout)
-            if now - stream.stamp >= timeout and stream.deadline is None:
+            if stream.gate is not gate:  # mostly they are all of one
+                gate = stream.gate
+                timeout = gate.limits.idle_timeout
+                shortest = min(shortest, timeout)
+            if timeout != math.inf and now - stream.stamp >= timeout and stream.deadline is None:
                 self._relay.close(stream, Reason.IDLE_TIMEOUT)
         return min(LONGEST, shortest / IDLE_LOOKS)

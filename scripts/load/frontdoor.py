@@ -75,6 +75,12 @@ class Frontdoor:
         if swap.returncode != 0:
             raise ScriptError(f"frontdoor swap {version} failed with exit code {swap.returncode}")
 
+    async def upgrade(self) -> None:
+        """`frontdoor upgrade`. Raises ScriptError if it fails."""
+        upgrade = await self._run("upgrade", show=False)
+        if upgrade.returncode != 0:
+            raise ScriptError(f"frontdoor upgrade failed: {upgrade.stderr.decode().strip()}")
+
     async def _run(self, verb: str, *more: str, show: bool = False) -> subprocess.CompletedProcess[bytes]:
         command = [FRONTDOOR, verb, *more, "--config", self._config]
         return await trio.run_process(command, capture_stdout=True, capture_stderr=not show, check=False, env=self._env)

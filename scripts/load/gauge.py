@@ -37,6 +37,13 @@ def gauge(pid: int) -> Gauge:
     )
 
 
+def seconds(pid: int) -> float:
+    """Of CPU that the process has used, fields 14 and 15 of proc_pid_stat(5). Raises OSError when there is none."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()  # the name before it may hold anything
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def leaks(name: str, before: Gauge, after: Gauge) -> list[str]:
     """What `name` holds more of than before, a line each; memory apart. Fewer is none: something has been tidied up."""
     kinds = {**dict.fromkeys(before.descriptors, 0), **after.descriptors}

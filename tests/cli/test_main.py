@@ -28,7 +28,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([], "Missing command"),
         (["swop", "v2"], "no command 'swop'; did you mean swap?"),
-        (["upgrade"], "frontdoor upgrade is not built yet"),
+        (["top"], "frontdoor top is not built yet"),
         (["xyz"], "there is serve, swap, rollback"),
         (["--bogus"], "--bogus"),
         (["swap"], "Missing argument 'VERSION'"),

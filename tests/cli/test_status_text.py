@@ -42,3 +42,9 @@ def test_a_door_in_trouble_and_one_that_is_not() -> None:
 def test_an_external_backend_has_no_pid() -> None:
     processes = [{"pid": None, "state": "up", "restarts": 0, "socket": "/run/app.sock"}]
     assert shown(generation={"processes": processes}).splitlines()[-1].endswith("  - up")
+
+
+def test_a_full_vault_is_said() -> None:
+    assert "vault" not in render({"vault": {"streams": 9, "full": False}})
+    text = render({"vault": {"streams": 9, "full": True}})
+    assert text.splitlines()[1] == "the vault is full: 9 streams live through a crash, no more"

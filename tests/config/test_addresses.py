@@ -17,6 +17,10 @@ from frontdoor.config.addresses import check_runtime_dir, parse_address
         ("unix:app.sock", "unix:/srv/app.sock"),
         ("unix:./run/../app.sock", "unix:/srv/app.sock"),
         ("unix:/tmp/app.sock", "unix:/tmp/app.sock"),
+        ("systemd:web", "systemd:web"),
+        ("systemd:frontdoor.socket", "systemd:frontdoor.socket"),
+        ("systemd:0", "systemd:0"),
+        (f"systemd:{'n' * 255}", f"systemd:{'n' * 255}"),
     ],
 )
 def test_an_address_has_one_form(text: str, address: str) -> None:
@@ -30,9 +34,9 @@ def test_an_address_has_one_form(text: str, address: str) -> None:
         ("8080", '"8080" has no host: for every interface write "0.0.0.0:8080" or "[::]:8080"'),
         (":8080", '":8080" has no host: for every interface write "0.0.0.0:8080" or "[::]:8080"'),
         ("*:8080", '"*:8080" has no host: for every interface write "0.0.0.0:8080" or "[::]:8080"'),
-        ("localhost", '"localhost" has no port: write "host:port", "[::1]:8080" or "unix:path"'),
-        ("[::1]", '"[::1]" has no port: write "host:port", "[::1]:8080" or "unix:path"'),
-        ("", '"" has no port: write "host:port", "[::1]:8080" or "unix:path"'),
+        ("localhost", '"localhost" has no port: write "host:port", "[::1]:8080", "unix:path" or "systemd:NAME"'),
+        ("[::1]", '"[::1]" has no port: write "host:port", "[::1]:8080", "unix:path" or "systemd:NAME"'),
+        ("", '"" has no port: write "host:port", "[::1]:8080", "unix:path" or "systemd:NAME"'),
         ("a:65536", '"a:65536": the port must be a number from 0 to 65535'),
         ("a:-1", '"a:-1": the port must be a number from 0 to 65535'),
         ("a:", '"a:": the port must be a number from 0 to 65535'),
@@ -48,9 +52,13 @@ def test_an_address_has_one_form(text: str, address: str) -> None:
             "unix:@app",
             '"unix:@app": abstract sockets are not offered; write a path ("unix:./@app" for a file of that name)',
         ),
+        ("systemd:", '"systemd:" has no name: write "systemd:web", for FileDescriptorName=web'),
         (
-            "systemd:web",
-            '"systemd:web": sockets of systemd are not built yet; write "host:port", "[::1]:8080" or "unix:path"',
+            "systemd:a:b",
+            (
+                '"systemd:a:b": the name of a socket of systemd has at most 255 printable ASCII characters, and no '
+                "colon (systemd.socket(5), FileDescriptorName=)"
+            ),
         ),
     ],
 )

@@ -58,6 +58,9 @@ BAD = {
     door(1) + door(1, "web"): [
         '5: doors.web.listen: "127.0.0.1:1" is where the door main listens; choose another address'
     ],
+    door(1, "web").replace("127.0.0.1:1", "systemd:0") + door(1, "api").replace("127.0.0.1:1", "systemd:0"): [
+        '6: doors.api.listen: "systemd:0" is where the door web listens; choose another address'
+    ],
     door(1, "web").replace("127.0.0.1:1", "unix:a:0") + door(1, "api").replace("127.0.0.1:1", "unix:./a:0"): [
         '6: doors.api.listen: "unix:/srv/a:0" is where the door web listens; choose another address'
     ],

@@ -115,7 +115,7 @@ def test_an_empty_config_is_told_what_is_needed() -> None:
 def test_an_item_in_a_list_over_many_lines_is_found_on_its_own() -> None:
     head = 'listen = [\n  "127.0.0.1:80",\n  "localhost",\n]\nactive = "v1"\nbackends."*".command = ["app"]\n'
     assert refusal("", head) == [
-        'config.toml:3: listen: "localhost" has no port: write "host:port", "[::1]:8080" or "unix:path"'
+        'config.toml:3: listen: "localhost" has no port: write "host:port", "[::1]:8080", "unix:path" or "systemd:NAME"'
     ]
 
 

@@ -12,7 +12,7 @@ HEAD = 'listen = ["127.0.0.1:8080"]\nactive = "v1"\nbackends."*".command = ["app
 ASKED = {
     "protocol = 'http'": '4: protocol: is not built yet; leave it at its default ("tcp")',
     "[swap]\nbake = '10s'": '5: swap.bake: is not built yet; leave it at its default ("0s")',
-    "[frontdoor]\nuser = 'www'": '5: frontdoor.user: is not built yet; leave it at its default ("")',
+    "[frontdoor]\nadmin = '127.0.0.1:1'": '5: frontdoor.admin: is not built yet; leave it at its default ("")',
     f"[doors.api]\n{HEAD.replace('8080', '8081')}protocol = 'http'": (
         '8: doors.api.protocol: is not built yet; leave it at its default ("tcp")'
     ),

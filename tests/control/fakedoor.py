@@ -38,6 +38,7 @@ class FakeDoor:
         self.slice = 50
         self.problems: list[str] = []  # of the config that a reload would read
         self.reloading = Operation(0)
+        self.upgrades: dict[int, Operation] = {}
 
     async def status(self) -> dict[str, Any]:
         return self.state
@@ -103,6 +104,20 @@ class FakeDoor:
         self.reloading = Operation(0)
         self.started.set()
         return self.reloading
+
+    def upgrade(self) -> Operation:
+        self.calls.append(("upgrade",))
+        if any(not operation.finished for operation in self.upgrades.values()):
+            raise Refused(5, "an upgrade of frontdoor is under way: wait until it has ended, and try again")
+        operation = self.upgrades[len(self.upgrades) + 1] = Operation(len(self.upgrades) + 1, noun="upgrade")
+        operation.record(self.bus.publish("upgrade.started", upgrade=operation.number, version="0.1.0"))
+        self.started.set()
+        return operation
+
+    def find_upgrade(self, number: int) -> Operation:
+        if number not in self.upgrades:
+            raise Refused(1, f"no upgrade {number} is known", status=NOT_FOUND)
+        return self.upgrades[number]
 
     def say(self, operation: Operation, event: str, **fields: Any) -> None:
         operation.record(self.bus.publish(event, door=self.doors[0], swap=operation.number, **fields))

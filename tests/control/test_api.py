@@ -64,6 +64,32 @@ async def test_a_swap_outlives_the_client_who_asked(door: FakeDoor, path: str, r
     assert lines[-1]["output"] == ["Traceback"]
 
 
+async def test_an_upgrade_has_a_number_of_its_own_by_which_it_is_found_again(door: FakeDoor, path: str) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def go() -> None:
+            await door.started.wait()
+            door.upgrades[1].reach("drained", "upgraded", 0, "a new door process goes on")
+
+        nursery.start_soon(go)
+        answer = await ask(path, b"POST /v1/upgrade HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert b"frontdoor-upgrade: 1\r\n" in answer.lower()
+    assert b"frontdoor-swap" not in answer.lower()
+    status, lines = parse(answer)
+    assert status == 200
+    assert [line["event"] for line in lines] == ["upgrade.started", "result"]
+    assert (lines[-1]["upgrade"], lines[-1]["exit_code"], "swap" in lines[-1]) == (1, 0, False)
+    assert await get(path, "/v1/upgrades/1") == (200, lines)
+    assert (await get(path, "/v1/upgrades/2"))[0] == 404
+
+
+async def test_a_second_upgrade_is_refused(door: FakeDoor, path: str) -> None:
+    door.upgrade()
+    status, answer = await get(path, "/v1/upgrade", "POST", {})
+    assert (status, answer["exit_code"]) == (409, 5)
+    assert (await get(path, "/v1/upgrade", "POST", {"now": True}))[0] == 400
+
+
 @pytest.mark.parametrize(
     ("call", "body", "asked"),
     [

@@ -92,3 +92,11 @@ def test_memory_is_bounded_and_the_outcome_always_comes(before: int, after: int)
     kept = list(range(first_kept, before))
     # What comes after the milestone is none of its followers' business, lost or not.
     assert lines == (["events.dropped"] if first_kept and before else []) + kept + ["active"]
+
+
+def test_another_noun_is_what_its_number_is_called() -> None:
+    operation = Operation(7, noun="upgrade")
+    operation.reach("drained", "upgraded", 0, "done")
+    line = operation.outcome("switched")
+    assert line is not None
+    assert (line["upgrade"], "swap" in line) == (7, False)

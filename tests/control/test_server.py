@@ -333,7 +333,6 @@ from control.fakedoor import FakeDoor, ask, control_socket, get
 from control.test_server import NASTY, FOLLOW
 from frontdoor.control import server
 import h11, select  # what this test itself needs
-server.preload()
 before = set(sys.modules)
 
 async def main(path):

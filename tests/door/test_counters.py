@@ -27,3 +27,14 @@ def test_the_memory_of_an_older_frontdoor_grows() -> None:
     ledger.accept()
     assert os.fstat(memory).st_size == counters.SIZE
     os.close(memory)
+
+
+def test_what_is_not_the_memory_of_a_ledger_is_not_taken_for_it() -> None:
+    memory = counters.create("main")
+    null = os.open(os.devnull, os.O_RDWR)
+    assert counters.are_in([memory])
+    assert not counters.are_in([null])
+    assert not counters.are_in([])
+    assert not counters.are_in([memory, memory])
+    os.close(memory)
+    os.close(null)

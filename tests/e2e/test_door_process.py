@@ -76,6 +76,7 @@ def test_a_door_process_that_was_restored_imports_nothing_late_either(prepare: S
     killed = door.status()["door_pid"]
     os.kill(killed, signal.SIGKILL)
     door.logs("door.restored")
+    assert door.status()["door_pid"] != killed  # the control API is what is loaded last
     before = door.log_text
     assert door.run("swap", "v2").returncode == 0
     assert door.connect().generation == "v2#2"

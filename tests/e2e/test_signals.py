@@ -140,9 +140,8 @@ def test_sighup_with_a_broken_config_changes_nothing(serve: Serve) -> None:
 def test_signals_of_what_is_not_built_yet_are_logged_and_ignored(serve: Serve) -> None:
     door = serve()
     client = door.connect()
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
-        door.signal(number)
-        door.logs("signal.ignored", signal=number.name)
+    door.signal(signal.SIGUSR1)
+    door.logs("signal.ignored", signal="SIGUSR1")
     assert client.ask("still there?") == "still there?"
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,18 +26,23 @@ KEEPER = """
 import signal, sys
 sys.executable = sys.argv[1]
 from frontdoor.keeper import __main__
-sys.argv = ["frontdoor.keeper", sys.argv[2]]
+sys.argv = ["frontdoor.keeper", *sys.argv[2:]]
 __main__.main()
 """
 
 PUPPET = """#!{python} -IS
 import os, socket, sys
-wire, stage = int(sys.argv[4]), sys.argv[5]  # -P -m frontdoor.door WIRE CONFIG
+if sys.argv[3] == "frontdoor.keeper":  # it is tried, or renewed
+    with open(sys.argv[0] + ".keeper") as file:
+        os.execv({python!r}, [{python!r}, "-c", file.read(), sys.argv[0], *sys.argv[4:]])
+wire, stage = int(sys.argv[4]), os.path.dirname(sys.argv[5]) + "/stage"  # -P -m frontdoor.door WIRE CONFIG
 test = socket.socket(socket.AF_UNIX)
 test.connect(stage)
 socket.send_fds(test, [str(os.getpid()).encode()], [wire])
 os.close(wire)
-os._exit(int(test.recv(100) or "99"))
+code, _, said = test.recv(4096).partition(b"\\n")
+os.write(2, said)
+os._exit(int(code or "99"))
 """
 
 
@@ -51,6 +56,8 @@ class Puppet:
         self.pid = int(data)
         self.wire = socket.socket(fileno=fds[0])
         self._numbers = itertools.count(1)
+        self.last = 0
+        """The number of the last request."""
         self.heard: list[wire.Message] = []
         """What came while it waited for something else."""
 
@@ -74,8 +81,16 @@ class Puppet:
 
     def ask(self, op: str, fds: Sequence[int] = (), **fields: Any) -> wire.Message:
         """Ask for something; the answer. What comes before it can be heard later."""
-        number = next(self._numbers)
+        return self.answer(self.begin(op, fds, **fields))
+
+    def begin(self, op: str, fds: Sequence[int] = (), **fields: Any) -> int:
+        """Ask for something whose answer comes later; the number of the request."""
+        number = self.last = next(self._numbers)
         self.say({"op": op, "id": number, **fields}, fds)
+        return number
+
+    def answer(self, number: int) -> wire.Message:
+        """The answer to that request. What comes before it can be heard later."""
         before, self.heard = self.heard, []
         while True:
             message = self.hear()
@@ -84,14 +99,30 @@ class Puppet:
                 return message
             before.append(message)
 
+    def is_answered(self) -> bool:
+        """Whether there is something to hear."""
+        return bool(self.heard or select.select([self.wire], [], [], 0)[0])
+
     def greet(self) -> dict[str, list[wire.Message]]:
-        """Say hello; everything that the keeper holds, by key: entries, and children."""
-        self.ask("hello", protocol=wire.PROTOCOL)
+        """Say hello; everything that the keeper holds, by key: entries, each as a message of its own, and children."""
+        return self.greeted(self.begin("hello", protocol=wire.PROTOCOL))
+
+    def greeted(self, hello: int) -> dict[str, list[wire.Message]]:
+        """The answer to that hello: see greet."""
+        assert "error" not in self.answer(hello).body
         held: dict[str, list[wire.Message]] = {}
         for message in [m for m in self.heard if m.body["op"] in ("held", "child")]:
             self.heard.remove(message)
-            held.setdefault(message.body["key"], []).append(message)
+            for part in entries_of(message) if message.body["op"] == "held" else [message]:
+                held.setdefault(part.body["key"], []).append(part)
         return held
+
+    def put(self, *entries: tuple[str, Any, Sequence[int]]) -> wire.Body:
+        """Have them kept, in one message; the answer without its number."""
+        counted = [[key, note, len(fds)] for key, note, fds in entries]
+        body = self.ask("put", [fd for _, _, fds in entries for fd in fds], entries=counted).body
+        del body["re"]
+        return body
 
     def spawn(self, key: str, *argv: str, **fields: Any) -> tuple[int, int]:
         """Start a child; its pid, and the read end of its output."""
@@ -99,9 +130,9 @@ class Puppet:
         assert "error" not in answer.body, answer.body
         return answer.body["pid"], answer.fds[0]
 
-    def leave(self, code: int) -> None:
-        """End, as a process that exits."""
-        self._strings.send(str(code).encode())
+    def leave(self, code: int, said: str = "") -> None:
+        """End, as a process that exits; ``said``: its last words, on stderr."""
+        self._strings.send(f"{code}\n{said}".encode())
         self._hang_up()
 
     def die(self) -> None:
@@ -120,11 +151,37 @@ class Puppet:
         self._strings.close()
 
 
+def entries_of(held: wire.Message) -> list[wire.Message]:
+    """What a message of the inventory brought, apart."""
+    fds = iter(held.fds)
+    parts = [
+        wire.Message({"key": key, "note": note}, list(itertools.islice(fds, count)))
+        for key, note, count in held.body["entries"]
+    ]
+    assert list(fds) == [], "each descriptor is somebody's"
+    assert sum(len(part.fds) for part in parts) == len(held.fds)
+    return parts
+
+
 class Stage:
     """The keeper, and the place where its puppets come on."""
 
-    def __init__(self, folder: str, *, stderr: int | None = None, shell: str = "", hurry: str = "") -> None:
-        """``shell``: what a shell does first, in the same process; ``hurry``: Python that sets its times."""
+    def __init__(
+        self,
+        folder: str,
+        *,
+        stderr: int | None = None,
+        shell: str = "",
+        hurry: str = "",
+        pass_fds: Sequence[int] = (),
+        before: Sequence[str] = (),
+        config: Callable[[str], str] | None = None,
+    ) -> None:
+        """``shell``: what a shell does first, in the same process; ``hurry``: Python that sets its times.
+
+        ``before``: a command that it is run by; ``config``: gives a text for its config, for a folder that anybody may
+        come to.
+        """
         self.folder = folder
         self._errors = f"{folder}/stderr"
         self._door = socket.socket(socket.AF_UNIX)
@@ -136,10 +193,22 @@ class Stage:
         with open(puppet, "w") as file:
             file.write(PUPPET.format(python=sys.executable))
         os.chmod(puppet, 0o755)
+        self.program = f"{puppet}.keeper"
+        """The file with the keeper's own code, as far as it is not in the package: what is tried, and renewed."""
+        with open(self.program, "w") as file:
+            file.write(hurry + KEEPER)
         command = ["sh", "-c", f'{shell} exec "$@"', "sh"] if shell else []
-        command += [sys.executable, "-c", hurry + KEEPER, puppet, f"{folder}/stage"]
+        self.config = f"{folder}/stage"  # no config at all, as far as nobody reads it
+        if config is not None:
+            self.config = f"{folder}/config.toml"
+            with open(self.config, "w") as file:
+                file.write(config(folder))
+            os.chmod(folder, 0o711)
+            os.chmod(f"{folder}/stage", 0o666)
+        command = [*before, *command, sys.executable, "-c", hurry + KEEPER, puppet, self.config]
         with open(self._errors, "wb") as errors:
-            self.keeper = subprocess.Popen(command, stderr=errors if stderr is None else stderr)
+            said = errors if stderr is None else stderr
+            self.keeper = subprocess.Popen(command, stderr=said, pass_fds=pass_fds)
 
     @property
     def pid(self) -> int:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from frontdoor.keeper.identity import IdentityError, look_up
+from frontdoor.keeper.identity import IdentityError, acting_as, look_up
 
 
 def test_no_name_is_no_change() -> None:
@@ -45,3 +47,26 @@ def test_who_is_not_known_is_said() -> None:
         look_up("nobody-of-that-name", "")
     with pytest.raises(IdentityError, match="there is no group called 'none-of-that-name' on this machine"):
         look_up("daemon", "none-of-that-name")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_acting_as_somebody_is_his_rights_and_no_more_and_then_ours_again(tmp_path: Path) -> None:
+    user = look_up("daemon", "")
+    assert user is not None
+    before = (os.getresuid(), os.getresgid(), os.getgroups())
+    (tmp_path / "secret").write_text("root's own")
+    (tmp_path / "secret").chmod(0o600)
+    with suppress(ZeroDivisionError), acting_as(user):
+        with pytest.raises(PermissionError):
+            (tmp_path / "secret").read_text()
+        assert (os.getresuid(), os.getresgid()) == ((0, user.uid, 0), (0, user.gid, 0))
+        assert sorted(os.getgroups()) == sorted(user.groups)
+        raise ZeroDivisionError
+    assert (os.getresuid(), os.getresgid(), os.getgroups()) == before
+    assert (tmp_path / "secret").read_text() == "root's own"
+
+
+def test_acting_as_nobody_in_particular_changes_nothing() -> None:
+    before = (os.getresuid(), os.getresgid(), os.getgroups())
+    with acting_as(None):
+        assert (os.getresuid(), os.getresgid(), os.getgroups()) == before

@@ -7,7 +7,9 @@ import os
 import resource
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,7 +108,7 @@ async def test_answers_find_their_requests_in_any_order(link: Link, keeper: Keep
 
 async def test_descriptors_go_there_and_come_back(link: Link, keeper: Keeper, nursery: trio.Nursery) -> None:
     fd = a_file()
-    asking = Asking(nursery, link, "put", key="a", fds=[fd])
+    asking = Asking(nursery, link, "spawn", key="a", fds=[fd])
     message = await keeper.hear()
     keeper.say(message.fds, re=message.body["id"])
     await asking.end()
@@ -227,6 +229,27 @@ async def test_a_full_wire_is_waited_for(link: Link, keeper: Keeper, nursery: tr
 # -- what comes unasked -------------------------------------------------------------------------------------------
 
 
+async def test_a_request_that_the_kernel_has_no_memory_for_is_sent_later(
+    link: Link, keeper: Keeper, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = [errno.ENOBUFS, errno.ENOMEM]
+    send = wire.send
+
+    def sometimes(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
+        if tries:
+            number = tries.pop(0)
+            raise OSError(number, os.strerror(number))
+        send(sock, data, fds)
+
+    monkeypatch.setattr(wire, "send", sometimes)
+    asking = Asking(nursery, link, "put")
+    with trio.fail_after(5):
+        message = await keeper.hear()
+        keeper.say(re=message.body["id"])
+        await asking.end()
+    assert not tries
+
+
 async def test_hello_collects_what_is_held(link: Link, keeper: Keeper, nursery: trio.Nursery) -> None:
     held = []
 
@@ -234,13 +257,14 @@ async def test_hello_collects_what_is_held(link: Link, keeper: Keeper, nursery: 
         held.append(await link.hello())
 
     nursery.start_soon(hello)
-    assert (await keeper.hear()).body == {"op": "hello", "id": 1, "protocol": wire.PROTOCOL}
+    assert (await keeper.hear()).body == {"op": "hello", "id": 1, "protocol": wire.PROTOCOL, "shown": False}
     fd = a_file()
-    for first in (0, 100):  # an entry of many descriptors comes in parts
-        keeper.say([fd] * 100, op="held", key="many", note="n", first=first)
-    keeper.say(op="held", key="note", note={"a": 1}, first=0)
+    other = os.open("/dev/null", os.O_RDONLY)
+    keeper.say([fd] * 101, op="held", entries=[["one", None, 1], ["many", "n", 100]])
+    # An entry of many descriptors comes in parts, and others beside them.
+    keeper.say([*[fd] * 100, other], op="held", entries=[["many", "n", 100], ["note", {"a": 1}, 0], ["other", 2, 1]])
     keeper.say(op="child", key="c", pid=77, note=None, status=None, gone=False)
-    keeper.say(re=1, protocol=1, pid=4711, since=12.5)
+    keeper.say(re=1, protocol=2, pid=4711, since=12.5)
     with trio.fail_after(10):
         while not held:
             await trio.testing.wait_all_tasks_blocked()
@@ -251,14 +275,52 @@ async def test_hello_collects_what_is_held(link: Link, keeper: Keeper, nursery: 
     assert entry is not None
     assert (entry[0], len(entry[1])) == ("n", 200)
     assert held[0].take("many") is None
-    for copy in (fd, *entry[1]):
+    ((one,), (another,)) = held[0].entries["one"][1], held[0].entries["other"][1]
+    assert held[0].entries["other"][0] == 2
+    assert [os.fstat(copy).st_ino for copy in (one, another)] == [os.fstat(mine).st_ino for mine in (fd, other)]
+    for copy in (fd, other, one, another, *entry[1]):
         os.close(copy)
 
 
-async def test_ends_of_children_and_signals_are_passed_on(link: Link, keeper: Keeper) -> None:
+async def test_a_look_at_what_is_held_and_what_has_gone_since(
+    link: Link, keeper: Keeper, nursery: trio.Nursery
+) -> None:
+    shown: list[tuple[Any, list[int]]] = []
+    held = []
+
+    async def ask() -> None:
+        while entries := await link.preview(["stream/"]):
+            shown.extend(entries.values())
+        held.append(await link.hello(shown=True))
+
+    nursery.start_soon(ask)
+    fd = a_file()
+    shows: list[list[list[Any]]] = [[["stream/1", "n", 2]], [["stream/2", None, 0]], []]
+    for number, entries in enumerate(shows, 1):
+        assert (await keeper.hear()).body == {"op": "preview", "id": number, "keys": ["stream/"]}
+        keeper.say([fd] * sum(count for _, _, count in entries), re=number, entries=entries)
+    assert (await keeper.hear()).body["shown"]
+    keeper.say(op="gone", keys=["stream/1"])
+    keeper.say(op="gone", keys=["stream/2"])
+    keeper.say(op="held", entries=[["stream/2", "new", 0]])
+    keeper.say(re=4, protocol=2, pid=4711, since=12.5)
+    with trio.fail_after(10):
+        while not held:
+            await trio.testing.wait_all_tasks_blocked()
+    assert [(note, len(fds)) for note, fds in shown] == [("n", 2), (None, 0)]
+    assert (held[0].gone, held[0].entries) == (["stream/1", "stream/2"], {"stream/2": ("new", [])})
+    for copy in (fd, *shown[0][1]):
+        os.close(copy)
+
+
+async def test_ends_of_children_signals_and_orders_are_passed_on(link: Link, keeper: Keeper) -> None:
     reports: list[ChildReport] = []
     signals: list[int] = []
     link.on_exit, link.on_signal = reports.append, signals.append
+    orders: list[tuple[str, wire.Body]] = []
+    link.on_order = lambda op, body: orders.append((op, body))
+    keeper.say(op="yield")
+    keeper.say(op="resume", why="it exited with 1")
     keeper.say(op="exited", key="c", pid=77, note=[1], status=-9, gone=False)
     keeper.say(op="signal", number=15)
     with trio.fail_after(10):
@@ -266,6 +328,40 @@ async def test_ends_of_children_and_signals_are_passed_on(link: Link, keeper: Ke
             await trio.testing.wait_all_tasks_blocked()
     assert reports == [ChildReport("c", 77, [1], -9, gone=False)]
     assert signals == [15]
+    assert orders == [("yield", {"op": "yield"}), ("resume", {"op": "resume", "why": "it exited with 1"})]
+
+
+async def test_one_that_stands_still_does_nothing_until_it_is_told_to_resume(
+    link: Link, keeper: Keeper, nursery: trio.Nursery
+) -> None:
+    happened: list[str] = []
+    link.on_signal = lambda number: happened.append(f"signal {number}")
+    link.on_order = lambda op, body: happened.append(f"{op}, since {body['why']}")
+
+    async def tick() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            happened.append("a task ran")
+
+    def speak() -> None:
+        time.sleep(0.2)  # not for something to happen: what must not happen has time to
+        keeper.say(op="signal", number=1)
+        keeper.say(op="resume", why="it died")
+
+    thread = threading.Thread(target=speak)
+    nursery.start_soon(tick)
+    thread.start()
+    link.stand_still()
+    assert happened == ["signal 1", "resume, since it died"]
+    thread.join()
+
+
+async def test_one_that_stands_still_notices_the_end_of_the_keeper() -> None:
+    ours, theirs = wire.pair()
+    with ours:
+        theirs.close()
+        Link(ours).stand_still()
+    await trio.lowlevel.checkpoint()
 
 
 async def test_the_end_of_the_wire_is_the_end_of_the_keeper() -> None:

@@ -47,7 +47,7 @@ def close(fds: list[int]) -> None:
 
 
 @given(body=st.dictionaries(st.text(), JSON, max_size=5))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_what_is_sent_arrives(body: dict[str, object]) -> None:
     ours, theirs = wire.pair()
     with ours, theirs:

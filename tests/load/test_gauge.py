@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from load.gauge import MB, Gauge, gauge, leaks
+from load.gauge import MB, Gauge, gauge, leaks, seconds
 
 HOLDS = """
 import os, select, socket, sys, threading, time
@@ -52,6 +52,13 @@ def test_what_a_process_holds_is_seen_and_what_it_holds_more_of(holder: subproce
     was = before.descriptors["pipe"]
     assert leaks("it", before, after) == [f"it: descriptors (pipe): {was} before, {was + 2} after"]
     assert leaks("it", after, before) == [], "fewer is no leak"
+
+
+def test_the_cpu_that_a_process_has_used_is_seen(holder: subprocess.Popen[str]) -> None:
+    mine, its = seconds(os.getpid()), seconds(holder.pid)
+    while seconds(os.getpid()) < mine + 0.1:
+        pass
+    assert seconds(holder.pid) < its + 0.1, "it only waits"
 
 
 def test_a_process_that_is_not_there(holder: subprocess.Popen[str]) -> None:

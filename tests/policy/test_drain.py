@@ -166,3 +166,35 @@ def test_it_says_how_it_stands(now: float, timeout: float, closed: int) -> None:
     drain = Drain(now, timeout, 0.0)
     drain.closed = closed
     assert repr(drain) == f"<Drain from {drain.begins:.1f} to {drain.deadline:.1f}, {closed} closed>"
+
+
+# -- resumed ----------------------------------------------------------------------------------------------------------
+
+
+@given(times, spans, spans, st.floats(0, 1), st.integers(1, 200))
+def test_a_drain_that_is_resumed_ends_when_it_was_to_end(
+    start: float, timeout: float, over: float, share: float, open_: int
+) -> None:
+    first = Drain(start, timeout, over)
+    now = start + timeout * share * 0.99
+    resumed = Drain.resumed(now, first.begins, first.deadline, 7)
+    assert resumed.closed == 7
+    assert math.isclose(resumed.deadline, first.deadline, abs_tol=TINY)
+    assert resumed.begins >= first.begins - TINY
+    looks = watch(resumed, now, open_)
+    assert math.isclose(looks[-1].at, first.deadline, abs_tol=0.2 + TINY)
+
+
+def test_a_drain_that_is_resumed_in_its_last_part_does_not_close_half_of_them_at_once() -> None:
+    first = Drain(0.0, 100.0, 100.0)
+    assert first.due(0.0, 100) == 0
+    assert first.due(50.0, 100) == 50
+    resumed = Drain.resumed(50.0, first.begins, first.deadline, 50)
+    assert resumed.due(50.0, 50) == 0
+    assert resumed.due(75.0, 50) == 25
+
+
+def test_a_drain_that_never_ends_and_one_whose_time_has_passed() -> None:
+    assert Drain.resumed(5.0, math.inf, math.inf, 0).next_at(5.0) == math.inf
+    assert Drain.resumed(5.0, math.inf, math.inf, 0).due(5.0, 9) == 0
+    assert Drain.resumed(5.0, 2.0, 4.0, 0).due(5.0, 9) == 9

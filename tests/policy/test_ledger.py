@@ -75,6 +75,36 @@ def test_what_was_open_when_the_door_process_died_is_lost(cells: Callable[[], Ce
     assert Ledger(memory).ended == {"backend_closed": 1, "lost": 5}
 
 
+@EITHER
+def test_what_lives_through_the_death_of_the_door_process_is_not_lost(cells: Callable[[], Cells]) -> None:
+    memory = cells()
+    before = Ledger(memory)
+    for _ in range(5):
+        before.accept()
+    after = Ledger(memory)
+    assert after.restore(3) == 2
+    assert (after.accepted, after.open, after.ended) == (5, 3, {"lost": 2})
+    after.end(Reason.CLIENT_CLOSED)
+    assert (Ledger(memory).open, Ledger(memory).restore(2)) == (2, 0)
+
+
+@EITHER
+def test_whose_end_was_counted_and_who_is_there_again_was_accepted_twice(cells: Callable[[], Cells]) -> None:
+    memory = cells()
+    before = Ledger(memory)
+    for _ in range(3):
+        before.accept()
+    before.end(Reason.CLIENT_CLOSED)
+    before.end(Reason.BACKEND_CLOSED)
+    # The process dies before the keeper was told of the two: all three come back.
+    after = Ledger(memory)
+    assert after.restore(3) == 0
+    assert (after.accepted, after.open) == (5, 3)
+    for _ in range(3):
+        after.end(Reason.CLIENT_CLOSED)
+    assert (after.accepted, after.open, sum(after.ended.values())) == (5, 0, 5)
+
+
 def test_a_restart_with_nothing_open_loses_nothing() -> None:
     ledger = Ledger()
     assert ledger.restore() == 0

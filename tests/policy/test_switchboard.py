@@ -82,6 +82,23 @@ def test_a_dial_that_failed_was_no_stream() -> None:
     assert (generation.open, generation.total, seat.open) == (0, 0, 0)
 
 
+def test_a_stream_that_lives_through_a_crash_has_its_place_again() -> None:
+    emptied: list[Generation] = []
+    board = Switchboard(emptied.append)
+    drains = generation_with(False, True, state=State.DRAINING)
+    drains.total = 2  # as it was noted, a moment too early
+    for _ in range(3):
+        board.retake(drains.seats[0])  # its process is not up: it may be again, and the stream says what becomes of it
+    assert (drains.open, drains.total, [seat.open for seat in drains.seats]) == (3, 3, [3, 0])
+    for _ in range(3):
+        assert not emptied
+        board.release(drains.seats[0])
+    assert emptied == [drains]
+    drains.total = 10
+    board.retake(drains.seats[1])
+    assert drains.total == 10
+
+
 def test_who_gives_up_the_last_lease_of_a_draining_generation_empties_it_too() -> None:
     emptied: list[Generation] = []
     board = Switchboard(emptied.append)

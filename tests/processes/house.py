@@ -27,17 +27,18 @@ APP = os.path.join(os.path.dirname(__file__), "app.py")
 
 KEEPER = """
 import os, socket, sys
+from frontdoor.keeper.door_process import DoorProcess
 from frontdoor.keeper.keeper import Keeper
 
 class Alone(Keeper):
-    def _start_door(self):
-        self._wire = socket.socket(fileno=int(sys.argv[1]))
-
-    def _hang_up(self):
+    def _lost(self, door):
         self._custody.children.kill_all()
         os._exit(0)
 
-Alone("").run()
+alone = Alone("")
+alone.succession.door = DoorProcess(os.getppid(), socket.socket(fileno=int(sys.argv[1])))
+alone.succession.door.running = False  # it is nobody that could be killed
+alone.run()
 """
 
 CONFIG = """

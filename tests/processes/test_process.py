@@ -387,6 +387,8 @@ async def test_one_that_ended_while_there_was_no_door_process_is_started_again_a
     ended = ChildReport(report.key, report.pid, report.note, 5, gone=True)
     backend.adopt({0: (ended, output, True)})
     (process,) = backend.processes
+    assert process.seat.gone(), "its streams end because of that"
+    before = time.monotonic()
     ups: list[int] = []
 
     async def watch() -> None:
@@ -398,6 +400,8 @@ async def test_one_that_ended_while_there_was_no_door_process_is_started_again_a
     nursery.start_soon(watch)
     house.run(backend)
     await house.said("backend.ready")
+    assert not process.seat.gone()
+    assert process.seat.born > before, "a stream that is older was with the one before"
     await until(lambda: ups)
     assert [name for name, _ in house.events] == [
         "backend.exited",

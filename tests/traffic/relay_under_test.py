@@ -42,8 +42,8 @@ class OnePagePipe(pipes_module.Pipe):
 
     __slots__ = ()
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
         fcntl.fcntl(self.write, fcntl.F_SETPIPE_SZ, 4096)
 
     def widen(self) -> None:
@@ -254,10 +254,10 @@ async def open_door(
     ):
         kind, doors = OnePagePipe if one_page_pipes else pipes_module.Pipe, list[Door]()
 
-        def make_pipe() -> pipes_module.Pipe:
+        def make_pipe(index: int) -> pipes_module.Pipe:
             if (doors[0].pipes if doors else pipes) == 0:
                 raise OSError(errno.EMFILE, "not even one")  # the first one is not asked for: the kernel refuses it
-            return kind()
+            return kind(index)
 
         patch.setattr(pipes_module, "Pipe", make_pipe)
         with contextlib.ExitStack() as after:
@@ -268,6 +268,7 @@ async def open_door(
                 door.gate.trusted = (ip_network(trusted),) if trusted else ()
                 door.switch("v1", backlog=backlog)
                 door.listener.open(door.gate)
+                door.relay.replenish()  # the first pipe is made when it is needed: not in the middle of a test
                 nursery.start_soon(door.relay.run)
                 if serve is not None:
                     nursery.start_soon(_serve, door.backend, serve, nursery)

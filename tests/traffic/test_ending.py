@@ -2,6 +2,7 @@ import contextlib
 import os
 import socket
 import sys
+import time
 
 import pytest
 import trio
@@ -220,6 +221,21 @@ async def test_a_backend_whose_process_was_killed_is_gone() -> None:
                 process.kill()
                 await process.wait()
             os.close(statm)
+
+
+async def test_who_hears_late_of_a_death_has_another_process_on_that_seat_by_then() -> None:
+    async with open_door(narrow=True) as door:
+        slow, backend = await door.pair()
+        sent = await fill_up(backend)
+        await backend.aclose()
+        door.backend.seat.born = time.monotonic()  # it was started again meanwhile
+        young, its_backend = await door.pair()
+        assert await rest(slow) == data(sent)
+        await slow.aclose()
+        await its_backend.aclose()
+        assert await rest(young) == b""
+        await young.aclose()
+        await door.ended(backend_gone=1, backend_closed=1)
 
 
 async def test_a_client_sees_an_orderly_end_and_no_reset_whatever_the_backend_did() -> None:

@@ -5,14 +5,17 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import pytest
 import trio
 import trio.lowlevel
 
 from frontdoor.policy.generation import Generation, Seat
-from frontdoor.policy.ledger import Ledger
+from frontdoor.policy.ledger import Ledger, Reason
 from frontdoor.policy.switchboard import Switchboard
+from frontdoor.traffic import relay as relay_module
 from frontdoor.traffic.gate import Gate, Limits
 from frontdoor.traffic.host import Host
 from frontdoor.traffic.relay import Relay
@@ -46,6 +49,7 @@ def test_what_the_guest_returns_is_returned(relay: Relay) -> None:
         await trio.sleep(0.001)
         return "done"
 
+    relay.replenish()  # its first pipe
     before = len(os.listdir("/proc/self/fd"))
     host = Host(relay)
     assert host.run(main) == "done"
@@ -169,6 +173,138 @@ def test_neither_starves_the_other(relay: Relay) -> None:
     assert 900 < passes < 1100
     os.close(read)
     os.close(write)
+
+
+def test_frozen_no_byte_moves_and_nobody_is_heard_while_the_guest_goes_on(relay: Relay) -> None:
+    heard: list[int] = []
+    read, write = os.pipe()
+
+    async def main() -> None:
+        client, backend = join(relay)
+        relay.listen(read, lambda: heard.append(len(os.read(read, 100))))
+        host.freeze()
+        await client.send_all(b"hello")
+        os.write(write, b"x")
+        before = time.process_time()
+        with trio.move_on_after(0.2):
+            await backend.receive_some(5)
+            raise AssertionError("it came through")
+        assert time.process_time() - before < 0.1
+        await trio.to_thread.run_sync(os.getpid)  # the bell is heard
+        assert heard == []
+        (stream,) = relay.streams
+        assert stream.up.moved == 0
+
+        host.thaw()
+        with trio.fail_after(10):
+            assert await backend.receive_some(5) == b"hello"
+            while not heard:
+                await trio.sleep(0.001)
+        assert heard == [1]
+        await client.aclose()
+        await backend.aclose()
+        while len(relay):
+            await trio.lowlevel.checkpoint()
+        relay.unlisten(read)
+
+    host = Host(relay)
+    host.run(main)
+    os.close(read)
+    os.close(write)
+
+
+def test_frozen_from_the_start_and_to_the_end(relay: Relay) -> None:
+    async def main() -> str:
+        client, backend = join(relay)
+        await client.send_all(b"hello")
+        await trio.sleep(0.01)
+        (stream,) = relay.streams
+        assert stream.up.moved == 0
+        relay.abandon(stream, Reason.SHUTDOWN)
+        await client.aclose()
+        await backend.aclose()
+        return "done"
+
+    host = Host(relay)
+    host.freeze()
+    assert host.run(main) == "done"
+
+
+def test_it_can_be_frozen_by_what_the_relay_calls(relay: Relay) -> None:
+    turns = 0
+    read, write = os.pipe()
+    os.write(write, b"x")
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        host.freeze()
+
+    async def main() -> None:
+        relay.listen(read, turn)
+        while not turns:
+            await trio.lowlevel.checkpoint()
+        for _ in range(100):
+            await trio.lowlevel.checkpoint()
+        assert turns == 1
+        relay.unlisten(read)
+
+    host = Host(relay)
+    host.run(main)
+    os.close(read)
+    os.close(write)
+
+
+def test_a_frozen_relay_s_streams_do_not_end_because_their_time_is_up(relay: Relay) -> None:
+    async def main() -> None:
+        client, backend = join(relay)
+        (stream,) = relay.streams
+        stream.gate.limits = replace(stream.gate.limits, idle_timeout=0.0)
+        host.freeze()
+        await trio.sleep(0.6)  # two sweeps and more
+        assert len(relay) == 1
+        host.thaw()
+        with trio.fail_after(10):
+            while not stream.reason:
+                await trio.sleep(0.01)
+        assert stream.reason is Reason.IDLE_TIMEOUT
+        relay.abandon(stream, Reason.SHUTDOWN)
+        await client.aclose()
+        await backend.aclose()
+
+    host = Host(relay)
+    host.run(main)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_who_has_spoken_while_nobody_listened_is_heard_before_he_is_judged(
+    relay: Relay, frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process stood still, in an upgrade or because it was stopped, for longer than the time-out."""
+    monkeypatch.setattr(relay_module, "BATCH", 1)  # so that five streams are more than one turn of the relay hears
+    host = Host(relay)
+
+    async def main() -> None:
+        pairs = [join(relay, idle_timeout=1.2) for _ in range(5)]
+        await trio.sleep(0.3)
+        if frozen:
+            host.freeze()
+        for client, _ in pairs:
+            await client.send_all(b"here")
+        if frozen:
+            await trio.sleep(1.3)
+            host.thaw()
+        else:
+            time.sleep(1.3)  # noqa: ASYNC251 - as SIGSTOP would do
+        for _, backend in pairs:
+            with trio.fail_after(10):
+                assert await backend.receive_some(10) == b"here"
+        assert len(relay) == 5
+        for client, backend in pairs:
+            await client.aclose()
+            await backend.aclose()
+
+    host.run(main)
 
 
 def test_an_error_in_the_relay_ends_the_run() -> None:

@@ -3,7 +3,9 @@ import os
 import trio
 
 from frontdoor.policy.ledger import Reason
+from frontdoor.traffic.keeping import Nobody
 from frontdoor.traffic.plumbing import Plumbing
+from frontdoor.traffic.words import Words
 from traffic.peers import Peer, data, fill_up, quiet, receive, reset, rest, until
 from traffic.relay_under_test import open_door
 
@@ -90,7 +92,8 @@ async def test_full_duplex_with_two_pipes_for_ten_streams() -> None:
 
 
 def test_descriptors_are_closed_at_the_end_of_a_batch_and_not_before() -> None:
-    plumbing = Plumbing(lambda pipes: True)
+    plumbing = Plumbing(lambda pipes: True, Words.alone(), Nobody())
+    plumbing.replenish()
     read, write = os.pipe()
     try:
         plumbing.close_later(read)
