@@ -301,20 +301,20 @@ class Keeper:
             self._carry_out(door, message)
 
     def _carry_out(self, door: DoorProcess, message: wire.Message) -> None:
-        request, hello = message.body.get("id"), message.body.get("op") == "hello"
+        request, op = message.body.get("id"), message.body.get("op")
         answer, fds = self._custody.answer(message)
-        if message.body.get("op") == "put" and request is None and "error" in answer:
+        if op == "put" and request is None and "error" in answer:
             door.tell({"op": "unkept", "keys": keys_of(message.body), "why": answer["error"]})
-        if message.body.get("op") == "report":
+        if op == "report":
             door.report = message.body
-        if message.body.get("op") == "served":
+        if op == "served":
             door.served, door.served_at = True, door.served_at or time.monotonic()
             self.succession.deaths.served()
-        if message.body.get("op") in ("report", "served") and door is self.succession.door:
+        if op in ("report", "served") and door is self.succession.door:
             if door.report is not None:
                 self._notifier.reported(door.pid, door.report)
             self._notify(time.monotonic())  # at once: the next message may be the end of what this one has begun
-        if hello and "error" not in answer:
+        if op == "hello" and "error" not in answer:
             door.greeted = True
             answer |= self.succession.deaths.remember() | {"limit": vault.limit()}
             answer["notified"] = self._notifier.listened
@@ -322,5 +322,5 @@ class Keeper:
             for held, held_fds in self._custody.inventory(preview if message.body.get("shown") else None):
                 door.tell(held, held_fds)
         door.answer(request, answer, fds)
-        if hello:
+        if op == "hello":
             self._tell_signals()

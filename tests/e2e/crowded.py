@@ -64,7 +64,7 @@ are many. The door process is another one each time: its own start varies by mor
 def random_seed() -> int:
     """One that is printed: FRONTDOOR_SEED repeats what failed."""
     seed = int(os.environ.get("FRONTDOOR_SEED") or random.SystemRandom().randrange(1_000_000))
-    print(f"random_seed {seed}")
+    print(f"FRONTDOOR_SEED={seed}")
     return seed
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import trio
 
+from e2e.crowded import random_seed
 from e2e.harness import Frontdoor
 from e2e.swarm import ROOT
 from load import Clients, Load, Result, table
@@ -24,8 +25,7 @@ BAD_WORDS = "a bad release"
 
 
 def test_many_changes_in_random_order_lose_nothing(serve: Serve) -> None:
-    seed = int(os.environ.get("FRONTDOOR_SEED") or random.SystemRandom().randrange(1_000_000))
-    print(f"FRONTDOOR_SEED={seed}")
+    seed = random_seed()
     door = serve(
         backends={
             "*": {"command": QUICK, "stop_timeout": "60s"},

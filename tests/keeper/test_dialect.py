@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,21 +12,11 @@ import trio
 
 from frontdoor.keeper import dialect, wire
 from frontdoor.keeper.link import Held, Link, Refused
+from keeper.test_link import Keeper
 
 
-class Earlier:
+class Earlier(Keeper):
     """What the link speaks to."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self.end = end
-
-    async def hear(self) -> wire.Message:
-        with trio.fail_after(10):
-            await trio.lowlevel.wait_readable(self.end)
-        return wire.receive(self.end)
-
-    def say(self, fds: list[int] | None = None, /, **body: object) -> None:
-        wire.send(self.end, wire.encode(body), fds or [])
 
     async def refuse(self, op: str) -> wire.Body:
         """Hear that, and answer as one that does not know it."""

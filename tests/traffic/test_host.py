@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,15 @@ from frontdoor.traffic.relay import Relay
 @pytest.fixture
 def relay() -> Relay:
     return Relay(lambda streams, pipes: True)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Its read end and its write end."""
+    read, write = os.pipe()
+    yield read, write
+    os.close(read)
+    os.close(write)
 
 
 def join(relay: Relay, idle_timeout: float = math.inf) -> tuple[trio.SocketStream, trio.SocketStream]:
@@ -102,9 +112,9 @@ def test_the_guest_s_exception_is_raised(relay: Relay) -> None:
     assert raised.group_contains(ValueError, match="mine")
 
 
-def test_what_a_callback_of_the_relay_wakes_runs_at_once(relay: Relay) -> None:
+def test_what_a_callback_of_the_relay_wakes_runs_at_once(relay: Relay, pipe: tuple[int, int]) -> None:
     """Trio waits for ever in its thread: only the bell tells it that there is something to do."""
-    read, write = os.pipe()
+    read, write = pipe
 
     async def main() -> None:
         rung = trio.Event()
@@ -120,12 +130,10 @@ def test_what_a_callback_of_the_relay_wakes_runs_at_once(relay: Relay) -> None:
         relay.unlisten(read)
 
     Host(relay).run(main)
-    os.close(read)
-    os.close(write)
 
 
-def test_a_task_that_is_started_by_the_relay_runs(relay: Relay) -> None:
-    read, write = os.pipe()
+def test_a_task_that_is_started_by_the_relay_runs(relay: Relay, pipe: tuple[int, int]) -> None:
+    read, write = pipe
     os.write(write, b"x")
 
     async def main() -> None:
@@ -146,13 +154,11 @@ def test_a_task_that_is_started_by_the_relay_runs(relay: Relay) -> None:
             relay.unlisten(read)
 
     Host(relay).run(main)
-    os.close(read)
-    os.close(write)
 
 
-def test_neither_starves_the_other(relay: Relay) -> None:
+def test_neither_starves_the_other(relay: Relay, pipe: tuple[int, int]) -> None:
     """A guest that always wants to run, beside a descriptor that is always readable."""
-    read, write = os.pipe()
+    read, write = pipe
     os.write(write, b"x")
     turns = passes = 0
 
@@ -171,13 +177,11 @@ def test_neither_starves_the_other(relay: Relay) -> None:
     Host(relay).run(main)
     assert turns == 1000
     assert 900 < passes < 1100
-    os.close(read)
-    os.close(write)
 
 
-def test_frozen_no_byte_moves_and_nobody_is_heard_while_the_guest_goes_on(relay: Relay) -> None:
+def test_frozen_no_byte_moves_and_nobody_is_heard_while_the_guest_goes_on(relay: Relay, pipe: tuple[int, int]) -> None:
     heard: list[int] = []
-    read, write = os.pipe()
+    read, write = pipe
 
     async def main() -> None:
         client, backend = join(relay)
@@ -209,8 +213,6 @@ def test_frozen_no_byte_moves_and_nobody_is_heard_while_the_guest_goes_on(relay:
 
     host = Host(relay)
     host.run(main)
-    os.close(read)
-    os.close(write)
 
 
 def test_frozen_from_the_start_and_to_the_end(relay: Relay) -> None:
@@ -230,9 +232,9 @@ def test_frozen_from_the_start_and_to_the_end(relay: Relay) -> None:
     assert host.run(main) == "done"
 
 
-def test_it_can_be_frozen_by_what_the_relay_calls(relay: Relay) -> None:
+def test_it_can_be_frozen_by_what_the_relay_calls(relay: Relay, pipe: tuple[int, int]) -> None:
     turns = 0
-    read, write = os.pipe()
+    read, write = pipe
     os.write(write, b"x")
 
     def turn() -> None:
@@ -251,8 +253,6 @@ def test_it_can_be_frozen_by_what_the_relay_calls(relay: Relay) -> None:
 
     host = Host(relay)
     host.run(main)
-    os.close(read)
-    os.close(write)
 
 
 def test_a_frozen_relay_s_streams_do_not_end_because_their_time_is_up(relay: Relay) -> None:
