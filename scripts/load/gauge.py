@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 MB = 1_000_000
+CONNECTED = "03"  # a socket's state in /proc/net/unix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,16 @@ def leaks(name: str, before: Gauge, after: Gauge) -> list[str]:
     counts = {f"descriptors ({kind})": (before.descriptors.get(kind, 0), count) for kind, count in kinds.items()}
     counts |= {"threads": (before.threads, after.threads), "children": (before.children, after.children)}
     return [f"{name}: {what}: {was} before, {now} after" for what, (was, now) in counts.items() if now > was]
+
+
+def is_being_asked(control: str) -> bool:
+    """Whether a connection to that control socket is open yet: the server closes its end after the client.
+
+    That end has the socket's name (unix(7)).
+    """
+    with open("/proc/net/unix") as sockets:
+        ends = [line.split() for line in sockets if line.rstrip().endswith(control)]
+    return any(end[5] == CONNECTED for end in ends)
 
 
 def _descriptors(pid: int) -> Iterator[str]:

@@ -21,7 +21,7 @@ import trio
 from frontdoor.control.client import Client
 from load.expectation import Expectation
 from load.frontdoor import Frontdoor
-from load.gauge import MB, gauge
+from load.gauge import MB, gauge, is_being_asked
 from load.mix import BAD, Mix, MixError, in_random_order
 from load.record import FAILURES_KEPT
 from load.script import ScriptError, run
@@ -34,7 +34,6 @@ QUICK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "quick.py")
 WORKERS = 32  # clients at once
 SLOW = 80  # receivers at once that do not read: more than the pipes that the door keeps when it is idle
 WARM_UP_SHARE = 25  # connections for each change of the warm-up
-CONNECTED = "03"  # a socket's state in /proc/net/unix
 PATIENCE = 30  # seconds until all is at rest; trio's idle threads leave after ten
 CONFIG = """
 listen = ["127.0.0.1:0"]
@@ -159,19 +158,13 @@ class Soak:
 
     def _read(self) -> Reading:
         deadline = time.monotonic() + PATIENCE
-        while self._is_being_asked() and time.monotonic() < deadline:
+        while is_being_asked(self._control) and time.monotonic() < deadline:
             time.sleep(0.05)
         files = sum(len(folders) + len(names) for _, folders, names in os.walk(os.path.dirname(self._control)))
         try:
             return Reading(gauge(self._keeper), gauge(self._door), files)
         except OSError as error:
             raise ScriptError(f"a process of frontdoor has ended: {error}") from None
-
-    def _is_being_asked(self) -> bool:
-        """Whether a connection to the control socket is open yet: the server's ends have its name (unix(7))."""
-        with open("/proc/net/unix") as sockets:
-            ends = [line.split() for line in sockets if line.rstrip().endswith(self._control)]
-        return any(end[5] == CONNECTED for end in ends)
 
 
 def write_config(folder: str) -> str:

@@ -15,7 +15,7 @@ import trio
 from e2e.harness import Frontdoor, until
 from e2e.swarm import ROOT
 from load.crowd import PROTECTED_FROM, SLACK, Crowd, Pace, Party
-from load.gauge import MB, Gauge, gauge, leaks
+from load.gauge import MB, Gauge, gauge, is_being_asked, leaks
 
 ENDLESS = ["{python}", "-I", "-S", os.path.join(ROOT, "scripts", "load", "endless.py"), "--results", "."]
 """The app that a crowd visits."""
@@ -169,8 +169,10 @@ class Rest:
     """What frontdoor holds when nobody is there."""
 
     def __init__(self, door: Frontdoor) -> None:
+        serving = door_pid(door)
+        until(lambda: not is_being_asked(door.path("run/control.sock")), "nobody asks frontdoor for anything")
         self.keeper: Gauge = gauge(door.pid)
-        self.door: Gauge = gauge(door_pid(door))
+        self.door: Gauge = gauge(serving)
 
     def __str__(self) -> str:
         return f"keeper: {self.keeper}\ndoor process: {self.door}"
@@ -185,10 +187,14 @@ class Rest:
 
 
 def at_rest(door: Frontdoor, before: Rest | None = None) -> Rest:
-    """Wait until nobody is there, and nothing more is held than before; how it is then."""
+    """How it is when nobody is there, and nothing more is held than before, as far as waiting helps."""
     until(lambda: door.status()["streams"]["open"] == 0, "no stream is open")
-    until(lambda: before is None or not Rest(door).more_than(before), "nothing more is held than before", within=10)
-    return Rest(door)
+    deadline = time.monotonic() + 10
+    while True:
+        now = Rest(door)
+        if before is None or not now.more_than(before) or time.monotonic() > deadline:
+            return now
+        time.sleep(0.1)
 
 
 def the_ledger_adds_up(door: Frontdoor) -> dict[str, int]:

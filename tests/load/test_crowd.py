@@ -94,11 +94,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowds, "ALIVE_WITHIN", 1.0)
 
 
+async def is_served(app: str) -> None:
+    """Wait until it listens: its socket is there a moment earlier."""
+    while True:
+        with contextlib.suppress(OSError):
+            await (await trio.open_unix_socket(app)).aclose()
+            return
+        await trio.sleep(0.01)
+
+
 @contextlib.asynccontextmanager
 async def bad_door(app: str, fault: str) -> AsyncIterator[tuple[BadDoor, tuple[str, int]]]:
-    app_is_there = trio.Path(app)
-    while not await app_is_there.exists():
-        await trio.sleep(0.01)
+    await is_served(app)
     door = BadDoor(app, fault)
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
