@@ -6,6 +6,9 @@ The point of this sample: a WebSocket that is open on v1 stays on v1 while new o
 them are in *one* room. For that, what must outlive a process (here: the messages) lives outside of it, in an
 SQLite file that both versions read and write. Nothing in this process is worth keeping.
 
+Told by SIGUSR1 that it drains, `drain.notify = "SIGUSR1"`, it asks the clients of its WebSockets to come back (close
+code 1012), one after the other: they meet the new version, and the drain is over in seconds. It goes on serving.
+
 Routes: `/` the page, `/ws` the chat (JSON messages), `/echo` a WebSocket that sends back what it gets,
 `/whoami` JSON {version, generation, pid}, `/healthz` 200. Every answer says which generation gave it (`X-Served-By`).
 """
@@ -17,7 +20,9 @@ import errno
 import functools
 import html
 import json
+import math
 import os
+import random
 import re
 import signal
 import socket
@@ -38,6 +43,10 @@ Talk = Callable[[WebSocketConnection], Awaitable[None]]
 PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "chat.html")
 LIMITS = {"name": 40, "text": 2_000, "key": 64}  # what a client sends, and its longest length in characters
 SERVICE_RESTART = 1012  # WebSocket close code (IANA registry): come back, you will meet another process
+GOODBYE = 2.0  # seconds that a client has to answer a close
+SPREAD = 1.0  # seconds over which the clients of a process that drains are asked to come back; longer for many
+PACE = 200  # … no more than these a second
+LATE = 1.0  # seconds after the signal, in which a connection may still arrive that was made before the switch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,24 +74,26 @@ class App:
         self.identity = identity
         self.room = room
         self._open: set[WebSocketConnection] = set()
+        self._told_at = -math.inf  # when it was told that it drains
         with open(PAGE, encoding="utf-8") as page:
             self._page = page.read().replace("{{version}}", html.escape(identity.version)).encode()
 
     async def connection(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end. Whatever goes wrong in it ends it, and nothing else."""
+        came = trio.current_time()
         try:
             async with stream:
-                await self._requests(HttpConnection(stream, str(self.identity)))
+                await self._requests(HttpConnection(stream, str(self.identity)), came)
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, ConnectionClosed, TooSlowError):
             pass  # the client went away, or did not read
         except* Exception as failed:
             traceback.print_exception(failed)
 
-    async def _requests(self, http: HttpConnection) -> None:
+    async def _requests(self, http: HttpConnection, came: float) -> None:
         while request := await http.request():
             talk = self._talk(request)
             if talk and request.websocket:
-                await self._websocket(http, request, talk)
+                await self._websocket(http, request, talk, came)
                 return
             # A browser keeps its connection, and with it its generation. The page wants to know where a *new* one
             # would go, and JavaScript cannot say "Connection: close": so it asks for /whoami?close.
@@ -110,19 +121,23 @@ class App:
             return functools.partial(self._chat, seen=int(since) if re.fullmatch("[0-9]{1,15}", since) else 0)
         return None
 
-    async def _websocket(self, http: HttpConnection, request: Request, talk: Talk) -> None:
+    async def _websocket(self, http: HttpConnection, request: Request, talk: Talk, came: float) -> None:
         async with trio.open_nursery() as nursery:
             ws = await (await http.websocket(nursery, request)).accept()
             self._open.add(ws)
+            # Only who came early enough: a rollback can make this process the active one again, and nobody says so.
+            # Then new clients are here to stay; sent away, they would come back for ever.
+            if came < self._told_at + LATE:
+                nursery.start_soon(self._send_back, ws, random.uniform(0, SPREAD))
             try:
                 await talk(ws)
             except* ConnectionClosed:
                 pass  # caught here, because it would cancel the reader, which has the closing handshake to finish
             finally:
                 self._open.discard(ws)
-                with trio.move_on_after(2):
+                with trio.move_on_after(GOODBYE):
                     await ws.aclose()
-            nursery.cancel_scope.deadline = trio.current_time() + 2
+            nursery.cancel_scope.deadline = trio.current_time() + GOODBYE
 
     async def _echo(self, ws: WebSocketConnection) -> None:
         await ws.send_message(self.identity.json())
@@ -146,12 +161,29 @@ class App:
             else:
                 await self.room.say(via=str(self.identity), **said)
 
+    async def drain(self) -> None:
+        """Ask every client to come back, evenly over SPREAD seconds or at PACE; who comes late is asked too.
+
+        A message that is on its way here may be dropped: the page sends again what it has not seen in the room.
+        """
+        self._told_at = trio.current_time()
+        clients = list(self._open)
+        print(f"chat: {self.identity} drains: clients asked to come back: {len(clients)}", flush=True)
+        step = max(SPREAD / len(clients), 1 / PACE) if clients else 0
+        async with trio.open_nursery() as nursery:
+            for number, ws in enumerate(clients):
+                nursery.start_soon(self._send_back, ws, number * step)
+
+    async def _send_back(self, ws: WebSocketConnection, after: float) -> None:
+        await trio.sleep(after)
+        with trio.move_on_after(GOODBYE):
+            await ws.aclose(SERVICE_RESTART, "service restart")
+
     async def close_websockets(self) -> None:
-        """Tell every client to come back (code 1012), and wait a moment for their goodbyes."""
-        with trio.move_on_after(2):
-            async with trio.open_nursery() as nursery:
-                for ws in self._open:
-                    nursery.start_soon(ws.aclose, SERVICE_RESTART, "service restart")
+        """Tell every client to come back, and wait a moment for their goodbyes."""
+        async with trio.open_nursery() as nursery:
+            for ws in self._open:
+                nursery.start_soon(self._send_back, ws, 0)
 
 
 def understand(message: str | bytes) -> dict[str, str] | None:
@@ -191,8 +223,8 @@ def notify_ready() -> None:
 
 
 async def serve(identity: Identity, path: str, history: str) -> None:
-    """Serve until SIGTERM or SIGINT; then no new connection, close the WebSockets, and return."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    """Serve until SIGTERM or SIGINT; then no new connection, close the WebSockets, and return. SIGUSR1: it drains."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) as signals:
         app = App(identity, Room(History(history)))
         listener = listen(path)
         async with trio.open_nursery() as connections:
@@ -202,7 +234,8 @@ async def serve(identity: Identity, path: str, history: str) -> None:
                 await accepting.start(serving, app.connection, [listener])
                 notify_ready()
                 print(f"chat: {identity} (pid {identity.pid}) listens on {path}", flush=True)
-                await anext(signals)
+                while await anext(signals) == signal.SIGUSR1:
+                    connections.start_soon(app.drain)
                 accepting.cancel_scope.cancel()
             await app.close_websockets()
             connections.cancel_scope.cancel()

@@ -61,13 +61,10 @@ class History:
         if newest % 100 == 0:
             self._db.execute("DELETE FROM messages WHERE id <= ?", (newest - KEPT,))
 
-    def _after(self, seen: int) -> list[tuple[int, str]]:
-        sql = (
-            "SELECT id, at, name, text, via, key FROM"
-            " (SELECT * FROM messages WHERE id > ? ORDER BY id DESC LIMIT ?) ORDER BY id"
-        )
+    def _after(self, seen: int, first: str) -> list[tuple[int, str]]:
         names = ("id", "at", "name", "text", "via", "key")
-        rows = self._db.execute(sql, (seen, RECENT))
+        sql = f"SELECT {', '.join(names)} FROM messages WHERE id > ? ORDER BY id {first} LIMIT ?"  # noqa: S608
+        rows = sorted(self._db.execute(sql, (seen, RECENT)))
         return [(row[0], json.dumps({"type": "message"} | dict(zip(names, row, strict=True)))) for row in rows]
 
     async def add(self, *, name: str, text: str, via: str, key: str) -> None:
@@ -75,8 +72,12 @@ class History:
         await self._run(lambda: self._insert((time.time(), name, text, via, key)))
 
     async def after(self, seen: int) -> list[tuple[int, str]]:
-        """The newest messages with a number above `seen`, the oldest first: (number, JSON object)."""
-        return await self._run(lambda: self._after(seen))
+        """The newest RECENT messages with a number above `seen`, the oldest first: (number, JSON object)."""
+        return await self._run(lambda: self._after(seen, "DESC"))
+
+    async def next_after(self, seen: int) -> list[tuple[int, str]]:
+        """The RECENT messages that come right after number `seen`: call it again with the last one for more."""
+        return await self._run(lambda: self._after(seen, "ASC"))
 
     async def newest(self) -> int:
         """The number of the newest message; 0: there is none."""
@@ -138,12 +139,18 @@ class Room:
         return self._recent[-1][0] if self._recent else 0
 
     async def since(self, seen: int) -> AsyncGenerator[tuple[int, str], None]:
-        """Every message after number `seen`, as they come. Raises TooSlowError for who fell behind too far."""
+        """Every message after number `seen`, as they come; for a newcomer (0) the RECENT newest, and what follows.
+
+        Raises TooSlowError for who fell behind too far: coming back with the last number, they miss nothing.
+        """
         if seen > await self.history.newest():
             seen = 0  # the page has been open since before somebody removed the file: its number means nothing here
-        for row in await self.history.after(seen):
-            seen = row[0]
-            yield row
+        rows = await (self.history.next_after(seen) if seen else self.history.after(seen))
+        while rows:
+            for row in rows:
+                seen = row[0]
+                yield row
+            rows = await self.history.next_after(seen)
         while True:
             while self.newest <= seen:
                 await self._more.wait()

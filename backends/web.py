@@ -8,10 +8,23 @@ Routes: `/` and `/whoami` who answers; `/healthz`; `/slow?seconds=2`; `/stream?c
 whose last line is the SHA-256 of everything before it; POST `/upload`, answered with the body's length and SHA-256;
 `/echo` and `/ws`, a WebSocket that says who it is and then sends back what it gets. Every answer says which generation
 gave it (`X-Served-By`).
+
+POST `/drain?key=...`, where that is $DRAIN_KEY, asks the clients of all WebSockets to come back (close code 1012):
+
+    [backends."*"]
+    env = { DRAIN_KEY = "3f1d8a" }
+
+    [drain]
+    notify = "http:/drain?key=3f1d8a"
+
+The key is there because this path is as public as all others: without one, anybody could send everybody away. Of a
+server with several workers only the one that takes the request is told; give it one, and frontdoor several `processes`.
 """
 
 import asyncio
+import contextlib
 import hashlib
+import hmac
 import json
 import math
 import os
@@ -28,6 +41,12 @@ VERSION = os.environ.get("FRONTDOOR_VERSION", "v0")
 GENERATION = int(os.environ.get("FRONTDOOR_GENERATION") or 0)
 # Above what the longest client pause is likely to be: a server that closes first races with the next request.
 KEEP_ALIVE = 75
+DRAIN_KEY = os.environ.get("DRAIN_KEY", "")
+SPREAD = 1.0  # seconds over which the clients are asked to come back
+SERVICE_RESTART = 1012  # WebSocket close code (IANA registry): come back, you will meet another process
+
+_open: dict[Send, None] = {}  # the WebSockets, each by its `send`, the oldest first
+_goodbyes: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it has ended
 
 
 def whoami() -> dict[str, object]:
@@ -71,6 +90,8 @@ async def request(scope: Scope, receive: Receive, send: Send) -> None:
         await stream(query, send)
     elif scope["path"] == "/upload" and scope["method"] == "POST":
         await upload(receive, send)
+    elif scope["path"] == "/drain" and scope["method"] == "POST" and is_key(query.get("key", "")):
+        await drain(receive, send)
     else:
         await answer_json(send, 404, {"error": "no such route", "see": "/ /whoami /healthz /slow /stream /upload"})
 
@@ -130,6 +151,32 @@ async def upload(receive: Receive, send: Send) -> None:
     await answer_json(send, 200, {"length": length, "sha256": digest.hexdigest()})
 
 
+def is_key(given: str) -> bool:
+    """Whether it is the key to `/drain`; without one in the environment nothing is."""
+    return bool(DRAIN_KEY) and hmac.compare_digest(given.encode(), DRAIN_KEY.encode())
+
+
+async def drain(receive: Receive, send: Send) -> None:
+    """Say how many clients are asked to come back, and then ask them, one after the other."""
+    while (await receive()).get("more_body", False):
+        pass  # answered before the request's body has come, the server closes, and who still sends it sees a failure
+    asked = list(_open)
+    task = asyncio.create_task(send_back(asked))
+    _goodbyes.add(task)
+    task.add_done_callback(_goodbyes.discard)
+    await answer_json(send, 200, {"asked": len(asked)})
+
+
+async def send_back(asked: list[Send]) -> None:
+    """Close these WebSockets, evenly over SPREAD seconds."""
+    for websocket in asked:
+        if websocket in _open:
+            del _open[websocket]
+            with contextlib.suppress(OSError, RuntimeError):  # the client has just left
+                await websocket({"type": "websocket.close", "code": SERVICE_RESTART, "reason": "service restart"})
+        await asyncio.sleep(SPREAD / len(asked))
+
+
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """A WebSocket: first who answers, then every message back as it came."""
     await receive()  # websocket.connect
@@ -138,11 +185,15 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         return
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": json.dumps(whoami())})
-    while (event := await receive())["type"] == "websocket.receive":
-        if event.get("text") is not None:
-            await send({"type": "websocket.send", "text": event["text"]})
-        else:
-            await send({"type": "websocket.send", "bytes": event["bytes"]})
+    _open[send] = None
+    try:
+        while (event := await receive())["type"] == "websocket.receive" and send in _open:
+            if event.get("text") is not None:
+                await send({"type": "websocket.send", "text": event["text"]})
+            else:
+                await send({"type": "websocket.send", "bytes": event["bytes"]})
+    finally:
+        _open.pop(send, None)
 
 
 def main() -> None:

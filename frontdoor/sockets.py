@@ -1,12 +1,18 @@
 """Sockets as bare descriptor numbers. The relay holds thousands; a socket object each would be most of its memory."""
 
+import ctypes
 import errno
 import os
 import socket
 
-NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""There is no descriptor or no memory to be had just now: wait until somebody leaves (accept(2), socket(2))."""
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC})
+"""There is no descriptor or no memory to be had just now: wait until somebody leaves (accept(2), socket(2)). ENOSPC is
+what epoll_ctl(2) says when the user has nothing left to watch descriptors with."""
 
+
+_libc = ctypes.CDLL(None)
+_TO_NOBODY_ELSE = bytes(16)
+"""A struct sockaddr of the family AF_UNSPEC, which Python has no way to say (connect(2))."""
 
 _Socket = socket.SocketType
 """The socket without the Python around it, which is half of what a short connection costs."""
@@ -55,6 +61,15 @@ def shut(fd: int, how: int = socket.SHUT_WR) -> None:
         pass  # ENOTCONN: the other side has reset it, and its read has said so or will
     finally:
         sock.detach()
+
+
+def reset(fd: int) -> None:
+    """Send RST, and forget what has not been sent yet. It is harmless on a socket that is not connected any more.
+
+    Closing with SO_LINGER at 0 does the same, but only where nobody else holds the socket. This needs nobody's help
+    (connect(2): a connection is dissolved by connecting to AF_UNSPEC).
+    """
+    _libc.connect(fd, _TO_NOBODY_ELSE, len(_TO_NOBODY_ELSE))
 
 
 def to_nobody() -> int:

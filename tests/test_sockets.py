@@ -69,6 +69,25 @@ def test_fin_on_what_is_not_connected_is_harmless() -> None:
         assert never.fileno() >= 0
 
 
+def test_a_reset_is_sent_although_somebody_else_holds_the_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as peer:
+        ours, _ = listening.accept()
+        with ours, ours.dup():
+            sockets.reset(ours.fileno())
+            peer.settimeout(5)
+            with pytest.raises(ConnectionResetError):
+                peer.recv(1)
+
+
+def test_a_reset_of_what_is_not_connected_is_harmless() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.socket() as never:
+        sockets.reset(never.fileno())
+        sockets.reset(ours.fileno())  # a Unix socket has no such thing
+        theirs.sendall(b"still open")
+        assert ours.recv(10) == b"still open"
+
+
 @pytest.mark.parametrize(
     ("address", "shown"),
     [

@@ -26,6 +26,8 @@ USAGE = 2
 VERBS = {
     "serve": "Start, and serve the active version.",
     "swap": "Move new connections to another version.",
+    "canary": "Give the canary another share of the new connections.",
+    "promote": "Give the canary all new connections.",
     "rollback": "Go back to the previous generation.",
     "restart": "Swap to a new generation of the active version.",
     "reload": "Read the config again: all of it or nothing.",

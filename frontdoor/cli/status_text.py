@@ -10,6 +10,10 @@ from frontdoor.cli.text import duration, size, table
 from frontdoor.control.wording import count, printable
 
 _RIGHT = ("OPEN", "TOTAL", "UP", "DOWN")
+_SIDE = ["CANARY", "SHARE", "STREAMS", "FAILED DIALS", "EARLY CLOSES", "CRASHES", "MEAN DIAL", "SLOWEST DIAL"]
+
+SLOW_MS = 250
+"""Milliseconds from which on a dial is worth a word: ``policy.conduct.SLOW``, which makes a drain wait."""
 
 
 def render(state: Mapping[str, Any], now: datetime | None = None) -> str:
@@ -28,12 +32,13 @@ def _door(door: Mapping[str, Any], now: datetime) -> list[str]:
     listen = ", ".join(map(str, door.get("listen", []))) or "no address any more"
     active = door.get("active") or "nothing"
     state = f", {door['state']}" if door.get("state") in ("starting", "stopping", "failed") else ""
-    paused = ", paused" if door.get("paused") else ""
-    lines = [printable(f"door {door.get('name')} on {listen}: {active} is active{state}{paused}")]
+    lines = [printable(f"door {door.get('name')} on {listen}: {active} is active{state}{_paused(door)}")]
     if trouble := door.get("trouble"):
         lines += [f"  {printable(line)}" for line in str(trouble).splitlines()]
     if swap := door.get("swap"):
         lines.append(f"  {_swap(swap)}")
+    if canary := door.get("canary"):
+        lines += [f"  {line}" for line in _canary(canary)]
     if previous := door.get("previous"):
         lines.append(f"  {_previous(str(previous), door.get('generations', []))}")
     streams = door.get("streams", {})
@@ -47,6 +52,8 @@ def _door(door: Mapping[str, Any], now: datetime) -> list[str]:
     for generation in door.get("generations", []):
         if generation.get("reason"):
             lines.append(f"  {_failure(generation)}")
+        if conduct := _conduct(generation):
+            lines.append(f"  {conduct}")
         if generation.get("drain"):
             lines.append(f"  {_drain(generation)}")
         elif generation.get("state") == "warm":
@@ -58,7 +65,68 @@ def _swap(swap: Mapping[str, Any]) -> str:
     ends = " → ".join(str(swap[end]) for end in ("from", "to") if swap.get(end))
     phase = f", {swap['phase']}" if swap.get("phase") else ""
     since = f" for {duration(float(swap['elapsed_s']))}" if "elapsed_s" in swap else ""
-    return printable(f"swap {swap.get('number', '?')} under way: {ends}{phase}{since}")
+    left = swap.get("bake_left_s")
+    probation = f", {duration(float(left))} of its probation left" if left is not None else ""
+    return printable(f"swap {swap.get('number', '?')} under way: {ends}{phase}{since}{probation}")
+
+
+def _paused(door: Mapping[str, Any]) -> str:
+    if not door.get("paused"):
+        return ""
+    left = door.get("paused_for_s")
+    return ", paused" + (f" for another {duration(float(left))}" if left is not None else "")
+
+
+def _canary(canary: Mapping[str, Any]) -> list[str]:
+    """Both sides of it next to each other: what there was since it began."""
+    share = _percent(canary.get("share"))
+    shares = {str(canary.get("generation")): share, str(canary.get("base")): 100 - share}
+    by = " by address" if canary.get("by") == "address" else ""
+    line = printable(f"canary: {canary.get('generation')} gets {share:g}% of new connections{by}{_next(canary, share)}")
+    rows = [_side(side, shares) for side in canary.get("sides", [])]
+    return [line, *(f"  {row}" for row in table(_SIDE, rows, right=_SIDE[1:]))] if rows else [line]
+
+
+def _next(canary: Mapping[str, Any], share: float) -> str:
+    left, more = canary.get("next_step_s"), [step for step in canary.get("steps", []) if _percent(step) > share]
+    if left is None or not more:
+        return ", until frontdoor canary, promote or rollback"
+    after = f", then {', '.join(map(str, more[1:]))}" if len(more) > 1 else ""
+    return f"; {more[0]} in {duration(float(left))}{after}"
+
+
+def _side(side: Mapping[str, Any], shares: Mapping[str, float]) -> list[str]:
+    generation, dial = str(side.get("generation")), side.get("dial_ms") or {}
+    counts = [str(side.get(key, 0)) for key in ("streams", "failed_dials", "early_closes", "crashes")]
+    times = [_milliseconds(dial.get(key)) for key in ("mean", "slowest")]
+    return [generation, f"{shares.get(generation, 0):g}%", *counts, *times]
+
+
+def _conduct(generation: Mapping[str, Any]) -> str:
+    """How it has failed its streams; empty: it has not, and was never slow to take one."""
+    seen, dial = generation.get("failures") or {}, generation.get("dial_ms") or {}
+    dials, early, crashes = (int(seen.get(key, 0)) for key in ("dials", "early_closes", "crashes"))
+    words = [f"{count(dials, 'dial')} failed"] if dials else []
+    words += [f"{count(early, 'stream')} closed early"] if early else []
+    words += [f"{crashes} crash{'es' if crashes > 1 else ''}"] if crashes else []
+    slowest = dial.get("slowest")
+    if slowest is not None and float(slowest) >= SLOW_MS:
+        words.append(f"its slowest dial took {_milliseconds(slowest)}, the mean is {_milliseconds(dial.get('mean'))}")
+    return printable(f"{generation.get('id')}: {', '.join(words)}") if words else ""
+
+
+def _percent(share: object) -> float:
+    try:
+        return float(str(share).removesuffix("%"))
+    except ValueError:
+        return 0.0
+
+
+def _milliseconds(value: object) -> str:
+    """``0.05 ms``, ``12 ms``, ``3.1 s``; ``-`` where there was no dial yet."""
+    if not isinstance(value, int | float):
+        return "-"
+    return duration(value / 1000) if value >= 1000 else f"{value:.2g} ms" if value < 10 else f"{value:.0f} ms"
 
 
 def _failure(generation: Mapping[str, Any]) -> str:
@@ -83,6 +151,9 @@ def _drain(generation: Mapping[str, Any]) -> str:
     words = [f"{generation.get('id')} drains: {count(int(streams), 'stream')} left"]
     if drain.get("closed"):
         words.append(f"{drain['closed']} closed")
+    if waits := drain.get("waits"):
+        words.append(f"closing waits: {waits}")
+        return printable(", ".join(words))
     if (begins := drain.get("closes_from_s")) is not None:
         words.append(f"closing begins in {duration(begins)}" if begins else "closing them now")
     if (deadline := drain.get("deadline_s")) is not None:

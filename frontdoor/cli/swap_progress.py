@@ -40,7 +40,8 @@ def _started(line: Line) -> str:
     number, old, new = (_text(line, key) for key in ("swap", "from", "to"))
     note = _text(line, "note")
     ends = f"swap {number}: {old} → {new}" if old else f"swap {number} to {new}"
-    return f"{ends} ({note})" if note else ends
+    canary = f", as a canary with {_text(line, 'canary')}" if _text(line, "canary") else ""
+    return ends + canary + (f" ({note})" if note else "")
 
 
 def _starting(line: Line) -> str:
@@ -50,6 +51,17 @@ def _starting(line: Line) -> str:
 def _ready(line: Line) -> str:
     after = _number(line, "after_s")
     return f"{_who(line)} ready" + (f" after {after:.1f} s" if after is not None else "")
+
+
+def _shared(line: Line) -> str:
+    rest = f", {_text(line, 'from')} the rest" if _text(line, "from") else ""
+    return f"canary: {_text(line, 'to') or 'it'} gets {_text(line, 'share') or 'a share'} of new connections{rest}"
+
+
+def _switched(line: Line) -> str:
+    bake = _number(line, "bake_s")
+    probation = f", on probation for {duration(bake)}" if bake else ""
+    return f"switched: new connections go to {_text(line, 'to') or _who(line)}{probation}"
 
 
 def _draining(line: Line) -> str:
@@ -64,7 +76,13 @@ def _drained(line: Line) -> str:
 
 def _rolled_back(line: Line) -> str:
     ends = "".join(f" {end} {_text(line, end)}" for end in ("from", "to") if _text(line, end))
-    return f"rolled back{ends}{_why(line)}"
+    # What was seen is the result's to say, and so is the last output.
+    return f"rolled back{ends}"
+
+
+def _paused(line: Line) -> str:
+    seconds = _number(line, "for_s")
+    return "paused: clients wait" + (f", for {duration(seconds)}" if seconds else "")
 
 
 def _warm(line: Line) -> str:
@@ -88,16 +106,22 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     "backend.ready": _ready,
     "backend.exited": lambda line: f"{_who(line)} {_text(line, 'reason') or 'exited'}",
     "backend.restarting": lambda line: f"{_who(line)} is started again",
-    "swap.switched": lambda line: f"switched: new connections go to {_text(line, 'to') or _who(line)}",
+    "swap.ready": lambda line: f"{_who(line)} waits for the before_switch hook",
+    "canary.share": _shared,
+    "swap.switched": _switched,
     "swap.rolled_back": _rolled_back,
+    "swap.stays": lambda line: f"{_text(line, 'to') or _who(line)} stays{_why(line)}",
     "drain.started": _draining,
     "drain.finished": _drained,
+    "drain.waits": lambda line: f"{_who(line)} waits before more of its streams are closed{_why(line)}",
+    "drain.resumed": lambda line: f"{_who(line)} goes on to close its streams",
+    "drain.notify_failed": lambda line: f"{_who(line)}{_why(line) or ' was not told that it drains'}",
     "generation.warm": _warm,
     "generation.stopped": lambda line: f"{_who(line)} stopped",
     "hook.failed": lambda line: f"hook {_text(line, 'hook')} failed{_why(line)}",
     "config.reloaded": _reloaded,
     "upgrade.started": lambda line: f"upgrade {_text(line, 'upgrade')}: a new door process is being started",
-    "paused": lambda line: "paused: clients wait",
+    "paused": _paused,
     "resumed": lambda line: "resumed",
     "events.dropped": _dropped,
 }

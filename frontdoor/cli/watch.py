@@ -26,18 +26,23 @@ LOOK = "look with: frontdoor status"
 _BROKE = {"upgrade": "the old door process has ended: asking the new one"}
 
 
+MILESTONES = ("switched", "baked", "drained")
+
 wait_option = click.option(
     "--wait",
-    type=click.Choice(["switched", "baked", "drained"]),
+    type=click.Choice(MILESTONES),
     default="baked",
     show_default=True,
     help="Return after the switch, after the probation, or when the old version is drained.",
 )
 
 
-def swapped(call: Call, verb: str, body: Mapping[str, Any]) -> int:
-    """Ask for the swap that `verb` is, and show it; returns the exit code. `body` has ``wait``."""
-    return _changed(call, call.door_path(verb), body, "swap")
+def swapped(call: Call, verb: str, body: Mapping[str, Any], *, begins: bool = True) -> int:
+    """Ask for the swap that `verb` is, and show it; returns the exit code. `body` has ``wait``.
+
+    `begins` False: it goes on with one that somebody has begun, and Ctrl-C does not abort that.
+    """
+    return _changed(call, call.door_path(verb), body, "swap", begins=begins)
 
 
 def reloaded(call: Call) -> int:
@@ -50,14 +55,15 @@ def upgraded(call: Call) -> int:
     return _changed(call, "/v1/upgrade", {}, "upgrade")
 
 
-def _changed(call: Call, target: str, body: Mapping[str, Any], noun: str) -> int:
+def _changed(call: Call, target: str, body: Mapping[str, Any], noun: str, *, begins: bool = True) -> int:
     client = call.client()
     # Until the number is known, Ctrl-C has to wait: there would be a swap that nobody could abort.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     watch: Watch | None = None
     try:
         try:
-            watch = Watch(client, call, body.get("wait", "switched"), _ask_for(client, target, body, noun), noun)
+            lines = _ask_for(client, target, body, noun)
+            watch = Watch(client, call, body.get("wait", "switched"), lines, noun, aborts=begins)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         return watch.report(watch.outcome())
@@ -75,12 +81,12 @@ def _ask_for(client: Client, target: str, body: Mapping[str, Any], noun: str) ->
 class Watch:
     """One swap, or what `noun` says it is, as a client sees it, over as many connections as it takes."""
 
-    def __init__(self, client: Client, call: Call, wait: str, lines: Lines, noun: str) -> None:
+    def __init__(self, client: Client, call: Call, wait: str, lines: Lines, noun: str, *, aborts: bool = True) -> None:
         self._client = client
         self._call = call
         self._lines = lines
         self._noun = noun
-        self._swap = lines.swap  # nothing else can be aborted
+        self._swap = lines.swap if aborts else None  # nothing else can be aborted
         self._name = noun
         self._again: str | None = None  # where it is found again; a reload is not
         if lines.swap is not None:

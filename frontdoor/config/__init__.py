@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from frontdoor.config.backends import BackendSettings, Launch, UnknownVersion
     from frontdoor.config.difference import changes
+    from frontdoor.config.drain import DrainNotify, DrainSettings
     from frontdoor.config.file import Settings, load, parse
     from frontdoor.config.problem import ConfigError, Problem
     from frontdoor.config.process import FrontdoorSettings
+    from frontdoor.config.ready import ReadyCheck, ReadySettings
     from frontdoor.config.settings import (
         DoorSettings,
-        DrainSettings,
         HealthSettings,
         HooksSettings,
         LimitsSettings,
-        ReadyCheck,
-        ReadySettings,
+        ProbationSettings,
         SwapSettings,
     )
 
@@ -30,12 +30,14 @@ __all__ = [
     "BackendSettings",
     "ConfigError",
     "DoorSettings",
+    "DrainNotify",
     "DrainSettings",
     "FrontdoorSettings",
     "HealthSettings",
     "HooksSettings",
     "Launch",
     "LimitsSettings",
+    "ProbationSettings",
     "Problem",
     "ReadyCheck",
     "ReadySettings",
@@ -50,17 +52,17 @@ __all__ = [
 _HOMES = {
     "frontdoor.config.backends": ("BackendSettings", "Launch", "UnknownVersion"),
     "frontdoor.config.difference": ("changes",),
+    "frontdoor.config.drain": ("DrainNotify", "DrainSettings"),
     "frontdoor.config.file": ("Settings", "load", "parse"),
     "frontdoor.config.problem": ("ConfigError", "Problem"),
     "frontdoor.config.process": ("FrontdoorSettings",),
+    "frontdoor.config.ready": ("ReadyCheck", "ReadySettings"),
     "frontdoor.config.settings": (
         "DoorSettings",
-        "DrainSettings",
         "HealthSettings",
         "HooksSettings",
         "LimitsSettings",
-        "ReadyCheck",
-        "ReadySettings",
+        "ProbationSettings",
         "SwapSettings",
     ),
 }

@@ -57,10 +57,20 @@ def external_faults(table: object, place: Path) -> Iterator[tuple[Path, str]]:
             external.append(show_key(path))
             yield from _meaningless_faults(own, path)
             yield from _process_faults(own, inherited if isinstance(inherited, dict) else {}, path)
-    ready = table.get("ready")
-    if external and isinstance(ready, dict) and ready.get("check") == "notify":
-        why = f"frontdoor does not start {external[0]}, and whoever does has no $NOTIFY_SOCKET"
+    if external:
+        yield from _told_faults(table, external[0], place)
+
+
+def _told_faults(table: dict[str, object], external: str, place: Path) -> Iterator[tuple[Path, str]]:
+    """Find what only who starts a process can be told by it, or tell it."""
+    ready, drain = table.get("ready"), table.get("drain")
+    if isinstance(ready, dict) and ready.get("check") == "notify":
+        why = f"frontdoor does not start {external}, and whoever does has no $NOTIFY_SOCKET"
         yield (*place, "ready", "check"), f'"notify" cannot hold: {why}; write "connect" or "http:/path"'
+    notify = drain.get("notify") if isinstance(drain, dict) else None
+    if isinstance(notify, str) and notify and not notify.startswith("http:"):
+        why = f"frontdoor does not start {external}, and knows no process to send it to"
+        yield (*place, "drain", "notify"), f'a signal cannot arrive: {why}; write "http:/path", or ""'
 
 
 def socket_faults(door: DoorSettings, runtime_dir: str) -> Iterator[tuple[Path, str]]:

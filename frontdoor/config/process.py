@@ -8,8 +8,8 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from frontdoor.config.addresses import check_runtime_dir
 from frontdoor.config.backends import Table, context_of
+from frontdoor.config.durations import Limited, Positive
 from frontdoor.config.runtime import beside, runtime_dir_shown, systemd_folder
-from frontdoor.config.settings import Limited, Positive
 
 
 class FrontdoorSettings(Table):

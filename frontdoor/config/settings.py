@@ -3,134 +3,49 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo
 
 from frontdoor.config.addresses import parse_address
 from frontdoor.config.backends import (
     EVERY_VERSION,
     VERSION,
     BackendSettings,
-    Duration,
     Table,
     UnknownVersion,
     check_shell_line,
     context_of,
 )
+from frontdoor.config.drain import DrainSettings
+from frontdoor.config.durations import Duration, Positive, Span, finite, positive
 from frontdoor.config.networks import parse_network
 from frontdoor.config.problem import FaultError, Path, show_key, show_value
-from frontdoor.config.units import show_duration
-
-
-def _positive(instead: str) -> Callable[[float], float]:
-    def check(seconds: float) -> float:
-        if seconds <= 0:
-            raise ValueError(f"must be longer than 0; {instead}")
-        return seconds
-
-    return check
-
-
-def _finite(seconds: float) -> float:
-    if math.isinf(seconds):
-        raise ValueError('cannot be "never"')
-    return seconds
-
-
-Positive = Annotated[Duration, AfterValidator(_positive('write "never" for no limit'))]
-Limited = Annotated[Duration, AfterValidator(_finite), AfterValidator(_positive('write "1s", for one'))]
-"""Positive, and not "never"."""
-
-_CHECK_FORMS = 'write "connect", "http:/path" or "notify"'
-_REQUEST_TARGET = re.compile(r"/[!-~]*\Z")  # visible ASCII: RFC 3986 has the rest percent-encoded
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyCheck:
-    """How a generation is asked whether it is ready. `path` is the request's, for kind "http"; else empty."""
-
-    kind: Literal["connect", "http", "notify"]
-    path: str = ""
-
-    def __str__(self) -> str:
-        return f"http:{self.path}" if self.kind == "http" else self.kind
-
-
-def _parse_check(value: object) -> ReadyCheck:
-    if value == "connect" or value == "notify":
-        return ReadyCheck("connect" if value == "connect" else "notify")
-    if not isinstance(value, str) or not value.startswith("http:"):
-        raise ValueError(f"{show_value(value)} is not a check: {_CHECK_FORMS}")
-    path = value.removeprefix("http:")
-    if path.startswith("//"):
-        raise ValueError(f'{show_value(value)}: write the path only, as "http:/healthz": the backend is known')
-    if not path.startswith("/"):
-        raise ValueError(f'{show_value(value)}: the path must begin with "/", as in "http:/healthz"')
-    if not _REQUEST_TARGET.match(path):
-        raise ValueError(f"{show_value(value)}: the path must have no spaces and only visible ASCII characters")
-    return ReadyCheck("http", path)
-
-
-class ReadySettings(Table):
-    """`[ready]`: what must hold before a new generation gets a stream."""
-
-    check: Annotated[ReadyCheck, BeforeValidator(_parse_check)] = ReadyCheck("connect")
-    interval: Annotated[Duration, AfterValidator(_finite), AfterValidator(_positive('write "250ms", for one'))] = 0.25
-    timeout: Positive = 2.0
-    successes: int = Field(default=1, ge=1, le=1000)
-    deadline: Positive = 30.0
-
-    def as_table(self) -> dict[str, object]:
-        """Write the table as a config has it: `model_validate` makes the same settings of it."""
-        durations = {name: show_duration(getattr(self, name)) for name in ("interval", "timeout", "deadline")}
-        return {"check": str(self.check), "successes": self.successes, **durations}
+from frontdoor.config.ready import ReadySettings
+from frontdoor.policy.conduct import WINDOW
 
 
 class HealthSettings(Table):
     """`[health]`: the same check, on the active generation. Off where there is no such table."""
 
-    interval: Annotated[Duration, AfterValidator(_finite), AfterValidator(_positive('write "5s", for one'))] = 5.0
+    interval: Annotated[Duration, AfterValidator(finite), AfterValidator(positive('write "5s", for one'))] = 5.0
     failures: int = Field(default=3, ge=1, le=1000)
-
-
-class DrainSettings(Table):
-    """`[drain]`: how long old streams may live."""
-
-    timeout: Duration = 3600.0
-    shutdown_timeout: Duration = 30.0
-    close_over: Annotated[Duration, AfterValidator(_finite)] = 600.0
-
-    @model_validator(mode="after")
-    def _fit(self) -> DrainSettings:
-        if "close_over" not in self.model_fields_set:
-            # Who sets a short timeout alone wants streams to live that long: the same share of it as by default.
-            # object.__setattr__, because nothing else may write to frozen settings.
-            object.__setattr__(self, "close_over", min(self.close_over, self.timeout / 6))
-        elif self.close_over > self.timeout:
-            over, timeout = show_duration(self.close_over), show_duration(self.timeout)
-            raise FaultError(
-                [(("close_over",), f"{over} is longer than the drain's timeout ({timeout}), of which it is a part")]
-            )
-        return self
 
 
 class SwapSettings(Table):
     """`[swap]`: probation, and what is kept for a rollback."""
 
-    bake: Duration = 0.0
+    bake: Span = 0.0
     keep_warm: Duration = 900.0
     max_generations: int = Field(default=5, ge=2, le=1000)
+
+
+class ProbationSettings(Table):
+    """`[probation]`: what is too much of a generation that was just switched to, or is a canary."""
+
+    crashes: int = Field(default=1, ge=1, le=1000)
+    failures: int = Field(default=5, ge=1, le=WINDOW)
+    early: Span = 1.0
 
 
 class LimitsSettings(Table):
@@ -159,11 +74,13 @@ class HooksSettings(Table):
     """
 
     before_swap: _Arguments = ()
+    before_switch: _Arguments = ()
     ready: _Arguments = ()
     switched: _Arguments = ()
     drained: _Arguments = ()
     exited: _Arguments = ()
     failed: _Arguments = ()
+    aborted: _Arguments = ()
     timeout: Positive = 30.0
 
 
@@ -198,6 +115,7 @@ class DoorSettings(Table):
     health: HealthSettings | None = None
     drain: DrainSettings = DrainSettings()
     swap: SwapSettings = SwapSettings()
+    probation: ProbationSettings = ProbationSettings()
     limits: LimitsSettings = LimitsSettings()
     hooks: HooksSettings = HooksSettings()
 

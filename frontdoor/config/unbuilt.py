@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from frontdoor.config.problem import Path, show_value
-from frontdoor.config.units import parse_duration
 
 _ANY = "*"  # as a table's name: every table
 
 _OF_A_DOOR: dict[Path, object] = {
     ("protocol",): "tcp",
-    ("swap", "bake"): "0s",
 }
 
 UNBUILT: dict[Path, object] = {
@@ -28,7 +26,7 @@ def unbuilt_faults(raw: dict[str, object]) -> Iterator[tuple[Path, str]]:
     """Find what asks for a feature that is not there yet."""
     for pattern, default in UNBUILT.items():
         for path, value in _at(raw, pattern, ()):
-            if not _same(value, default):
+            if value != default or type(value) is not type(default):
                 yield path, f"is not built yet; leave it at its default ({show_value(default)})"
 
 
@@ -40,12 +38,3 @@ def _at(table: object, pattern: Path, done: Path) -> Iterator[tuple[Path, object
         for name in names:
             if name in table:
                 yield from _at(table[name], pattern[1:], (*done, name))
-
-
-def _same(value: object, default: object) -> bool:
-    if value == default and type(value) is type(default):
-        return True
-    try:
-        return parse_duration(value) == parse_duration(default)  # "0ms" is "0s"
-    except ValueError:
-        return False

@@ -6,32 +6,30 @@ Every answer is JSON: one object, or for what takes time one object a line (NDJS
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from frontdoor.policy.share import WHOLE
+
 from .answers import Answer, Lines, Listing, Opened, Result, Source, refusal
 from .asked import Fields, query, read_json, span
+from .canaries import canary_plan, canary_share
 from .feed import HISTORY, Event, Follower
 from .operation import MILESTONES, Operation
 from .operator import FAILED, NOT_FOUND, USAGE, Operator, Refused
 from .output import LINES, Output
+from .refusals import HANDLERS
 from .turns import Turns
 
 MAX_FOLLOWERS = 128  # half of the connections: whoever follows cannot keep out whoever asks
 UNAVAILABLE = 503
 
-# What a person finds who looks for what comes later.
-_NOT_BUILT = {
-    "/": "the dashboard is not built yet; GET /v1/status has the whole state",
-    "/metrics": "metrics are not built yet; GET /v1/status has the counters",
-}
+AFTER_THE_SWITCH = MILESTONES[1:]  # what all that is a swap can be followed to; only a canary is shared out before
 
 
 class Calls:
@@ -89,11 +87,36 @@ class Calls:
         return refusal(error, FAILED, UNAVAILABLE, {"healthy": False})
 
     async def swap(self, request: Request) -> Response:
-        """POST /v1/doors/NAME/swap: start it, and show it until the milestone ``wait``."""
-        fields = Fields(await read_json(request), ("version", "reuse", "wait"))
+        """POST /v1/doors/NAME/swap: start it, and show it until the milestone ``wait``.
+
+        With ``canary``, "5%" or "5%,25%,100%" and then a step ``every`` so many seconds, it begins with a share of the
+        new streams, shared out ``by`` "stream" or "address".
+        """
+        fields = Fields(await read_json(request), ("version", "reuse", "wait", "canary", "every", "by"))
         door = self._door(request.path_params["door"])
-        version, reuse = fields.text("version"), fields.flag("reuse", default=False)
-        return self._change(lambda: self._operator.swap(door, version, reuse=reuse), _wait(fields))
+        version, reuse, plan = fields.text("version"), fields.flag("reuse", default=False), canary_plan(fields)
+        wait = fields.choice("wait", MILESTONES, "baked" if plan is None or plan.complete else "shared")
+        if wait == "shared" and plan is None:
+            raise Refused(USAGE, "wait: shared is when a canary has its share, and this swap has no canary")
+        return self._change(lambda: self._operator.swap(door, version, reuse=reuse, canary=plan), wait)
+
+    async def canary(self, request: Request) -> Response:
+        """POST /v1/doors/NAME/canary: give the canary another ``share``; all of it is a promotion."""
+        fields = Fields(await read_json(request), ("share", "wait"))
+        door, share, wait = self._door(request.path_params["door"]), canary_share(fields), _wait(fields)
+        if share == WHOLE:
+            return self._promote(door, wait)
+        return Result("shared", self._operator.canary(door, share))
+
+    async def promote(self, request: Request) -> Response:
+        """POST /v1/doors/NAME/promote: make the canary the active one; its swap is shown from here to ``wait``."""
+        fields = Fields(await read_json(request, empty_is={}), ("wait",))
+        return self._promote(self._door(request.path_params["door"]), _wait(fields))
+
+    def _promote(self, door: str, wait: str) -> Response:
+        self._check_followers()
+        swap = self._operator.promote(door)
+        return self._operation(swap, wait, swap.recorded)
 
     async def rollback(self, request: Request) -> Response:
         """POST /v1/doors/NAME/rollback: back to the previous generation, shown until the milestone ``wait``."""
@@ -148,9 +171,10 @@ class Calls:
         return Result("closing" if over else "closed", answer)
 
     async def pause(self, request: Request) -> Response:
-        """POST /v1/doors/NAME/pause: accept no more; clients wait in the backlog."""
-        Fields(await read_json(request, empty_is={}), ())
-        return Result("paused", await self._operator.pause(self._door(request.path_params["door"])))
+        """POST /v1/doors/NAME/pause: accept no more, ``for`` so many seconds; clients wait in the backlog."""
+        fields = Fields(await read_json(request, empty_is={}), ("for",))
+        door, seconds = self._door(request.path_params["door"]), fields.maybe_number("for")
+        return Result("paused", await self._operator.pause(door, seconds=seconds))
 
     async def resume(self, request: Request) -> Response:
         """POST /v1/doors/NAME/resume: accept again."""
@@ -216,47 +240,19 @@ class Calls:
         self._check_followers()
         return self._operation(begin(), wait)
 
-    def _operation(self, operation: Operation, wait: str) -> Response:
+    def _operation(self, operation: Operation, wait: str, after: int = 0) -> Response:
         # The number is in the head: a client whose connection breaks at once can still ask for the outcome.
         headers = {f"frontdoor-{operation.noun}": str(operation.number)} if operation.number else {}
-        return self._lines(lambda: nullcontext(operation.follow(wait)), headers)
+        return self._lines(lambda: nullcontext(operation.follow(wait, after)), headers)
 
 
 def _wait(fields: Fields) -> str:
-    return fields.choice("wait", MILESTONES, "baked")
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    return refusal(error.message, error.exit_code, error.status, error.extra)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    path = request.url.path
-    known = "this API's calls begin with /v1: see GET /v1/status"
-    messages = {
-        NOT_FOUND: _NOT_BUILT.get(path, f"there is nothing at {path}; {known}"),
-        405: f"{request.method} is not what {path} takes",
-    }
-    answer = refusal(messages.get(error.status_code, error.detail), USAGE, error.status_code)
-    answer.headers.update(error.headers or {})
-    return answer
-
-
-async def _mistake(request: Request, error: Exception) -> Response:
-    text = "frontdoor made a mistake in answering this; what was serving still serves; its log has the details"
-    return refusal(text, FAILED, 500)
+    return fields.choice("wait", AFTER_THE_SWITCH, "baked")
 
 
 def app(operator: Operator) -> Starlette:
     """Return the ASGI application for `operator`."""
     calls = Calls(operator)
-    handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
-        Refused: _refused,
-        HTTPException: _http_error,
-        Exception: _mistake,
-    }
     routes = [
         Route("/v1/status", calls.status),
         Route("/v1/streams", calls.streams),
@@ -264,6 +260,8 @@ def app(operator: Operator) -> Starlette:
         Route("/v1/logs", calls.logs),
         Route("/healthz", calls.healthz),
         Route("/v1/doors/{door}/swap", calls.swap, methods=["POST"]),
+        Route("/v1/doors/{door}/canary", calls.canary, methods=["POST"]),
+        Route("/v1/doors/{door}/promote", calls.promote, methods=["POST"]),
         Route("/v1/doors/{door}/abort", calls.abort, methods=["POST"]),
         Route("/v1/doors/{door}/swaps/{number:int}", calls.follow_swap),
         Route("/v1/doors/{door}/rollback", calls.rollback, methods=["POST"]),
@@ -276,7 +274,7 @@ def app(operator: Operator) -> Starlette:
         Route("/v1/upgrades/{number:int}", calls.follow_upgrade),
         Route("/v1/stop", calls.stop, methods=["POST"]),
     ]
-    starlette = Starlette(routes=routes, exception_handlers=handlers)
+    starlette = Starlette(routes=routes, exception_handlers=HANDLERS)
     # "/v1/status/" is a 404 in JSON like any other path, not an empty redirect.
     starlette.router.redirect_slashes = False
     return starlette

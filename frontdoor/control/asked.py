@@ -87,6 +87,9 @@ class Fields:
         _only_known(list(values), known, "field")
         self._values = values
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
     def text(self, name: str) -> str:
         """Return a text that is not empty."""
         value = self._get(name)
@@ -111,6 +114,19 @@ class Fields:
         if not 0 <= value < 2**53 or not math.isfinite(value):
             raise Refused(USAGE, f"{name} is a number from 0, and not beyond measure")
         return float(value)
+
+    def maybe_number(self, name: str) -> float | None:
+        """Return a number that is above 0, or None if the field is not there."""
+        if name not in self._values:
+            return None
+        value = self.number(name)
+        if not value:
+            raise Refused(USAGE, f"{name} is a number above 0")
+        return value
+
+    def maybe_text(self, name: str) -> str | None:
+        """Return a text that is not empty, or None if the field is not there."""
+        return self.text(name) if name in self._values else None
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return true or false."""

@@ -1,9 +1,9 @@
 """Operation: one change that somebody asked for (a swap, a reload, an upgrade), and what became of it.
 
 It outlives the connection that asked: any number of clients may follow it, come back to it by its number
-after their connection broke, and are all told the same. A swap has three milestones, ``switched``,
-``baked``, ``drained``, one after the other; each gets exactly one outcome, and keeps it. What has no number (0) is
-no swap: nobody can come back to it.
+after their connection broke, and are all told the same. A swap has four milestones, one after the other; each gets
+exactly one outcome, and keeps it: ``shared`` (as a canary it has its share; without one that is the switch),
+``switched``, ``baked`` and ``drained``. What has no number (0) is no swap: nobody can come back to it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import trio
 
 from .feed import Event, timestamp
 
-MILESTONES = ("switched", "baked", "drained")
+MILESTONES = ("shared", "switched", "baked", "drained")
 LINES = 1000  # lines kept of one operation; a swap makes about ten, a drain of a day may see restarts
 
 
@@ -67,13 +67,19 @@ class Operation:
         """Whether every milestone has its outcome."""
         return len(self._outcomes) == len(MILESTONES)
 
-    def follow(self, until: str) -> OperationLines:
-        """Iterate over every line so far and to come, up to the outcome of `until`, which is the last.
+    @property
+    def recorded(self) -> int:
+        """How many lines there have been so far: who has seen all of them follows ``after`` that many."""
+        return self._recorded
 
-        What a slow reader misses because too many lines came is counted in one ``events.dropped`` line.
+    def follow(self, until: str, after: int = 0) -> OperationLines:
+        """Iterate over the lines so far, but for the first `after`, and those to come.
+
+        The outcome of `until` is the last of them. What a slow reader misses because too many lines came is counted in
+        one ``events.dropped`` line.
         """
         self.outcome(until)  # raises ValueError
-        return OperationLines(self, until)
+        return OperationLines(self, until, after)
 
     def _settle(
         self, milestones: tuple[str, ...], result: str, exit_code: int, message: str, extra: Mapping[str, Any]
@@ -118,10 +124,10 @@ class OperationLines:
 
     # A class and not an async generator: it may be left half-way, with nothing to clean up.
 
-    def __init__(self, operation: Operation, until: str) -> None:
+    def __init__(self, operation: Operation, until: str, after: int = 0) -> None:
         self._operation = operation
         self._until = until
-        self._position = 0
+        self._position = after
 
     def __aiter__(self) -> OperationLines:
         return self

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from frontdoor.policy.canary import Plan
+
 from .events import Bus
 from .feed import Feed
 from .operation import Operation
@@ -19,6 +21,7 @@ USAGE = 2
 NOT_READY = 4
 BUSY = 5
 CUT = 6
+ROLLED_BACK = 7
 
 BAD_REQUEST = 400
 NOT_FOUND = 404
@@ -95,10 +98,22 @@ class Operator(Protocol):
         and ``line``. Raises :exc:`Refused` if that version is unknown.
         """
 
-    def swap(self, door: str, version: str, *, reuse: bool) -> Operation:
+    def swap(self, door: str, version: str, *, reuse: bool, canary: Plan | None = None) -> Operation:
         """Start a swap of `door` to a new generation of `version`, with `reuse` to one that still runs.
 
-        Raises :exc:`Refused`.
+        `canary`: it begins with a share of the new streams, and goes on like that. Raises :exc:`Refused`.
+        """
+
+    def canary(self, door: str, share: int) -> dict[str, Any]:
+        """Give the canary of `door` that share of the new streams, in parts of ``policy.share.WHOLE``, but not all.
+
+        Returns what is so now, with a ``message``. Raises :exc:`Refused`: there is no canary.
+        """
+
+    def promote(self, door: str) -> Operation:
+        """Make the canary of `door` the active generation, with which the swap that began it goes on.
+
+        Raises :exc:`Refused`: there is no canary.
         """
 
     def rollback(self, door: str) -> Operation:
@@ -135,8 +150,11 @@ class Operator(Protocol):
         Returns what was closed or begun, with a ``message``. Raises :exc:`Refused`.
         """
 
-    async def pause(self, door: str) -> dict[str, Any]:
-        """Accept no more clients of `door`. Returns what is so now, with a ``message``. Raises :exc:`Refused`."""
+    async def pause(self, door: str, *, seconds: float | None = None) -> dict[str, Any]:
+        """Accept no more clients of `door`, for so many seconds or until it is resumed.
+
+        Returns what is so now, with a ``message``. Raises :exc:`Refused`.
+        """
 
     async def resume(self, door: str) -> dict[str, Any]:
         """Accept again. Returns what is so now, with a ``message``. Raises :exc:`Refused`."""

@@ -84,7 +84,7 @@ def _door(door: Door) -> str:
         return f"stopping, {count(door.ledger.open, 'stream')} left"
     active = door.switchboard.active
     if active is not None:
-        parts = [f"{active.id} {'paused' if door.paused else 'active'}, {count(active.open, 'stream')}"]
+        parts = [f"{active.id} {'paused' if door.pausing.paused else 'active'}, {count(active.open, 'stream')}"]
     else:
         parts = [f"nothing serves: {door.trouble}" if door.trouble else "starting"]
     for draining in door.draining.values():

@@ -15,6 +15,7 @@ from frontdoor.door.entrance import Refusals, limits, trusted
 from frontdoor.door.fleet import Fleet
 from frontdoor.door.notes import DrainNote
 from frontdoor.door.noting import Noting
+from frontdoor.door.pausing import Pausing
 from frontdoor.door.state import DoorState
 from frontdoor.door.swap import Swap
 from frontdoor.door.warm import Warm
@@ -25,6 +26,7 @@ from frontdoor.policy.generation import Generation, Happening
 from frontdoor.policy.history import History
 from frontdoor.policy.ledger import Ledger, Reason
 from frontdoor.policy.roster import to_send_away
+from frontdoor.policy.share import Share, ShareByAddress
 from frontdoor.policy.switchboard import Switchboard
 from frontdoor.processes.backend import Backend
 from frontdoor.traffic.gate import Gate
@@ -41,7 +43,7 @@ class Door:
         self.name = settings.name
         self.settings = settings
         self.world = world
-        self.switchboard = Switchboard(self._emptied)
+        self.switchboard = Switchboard(self._emptied, self._passed_over)
         self.ledger = Ledger(counters.cells(counters_fd))
         self.gate = Gate(self.name, self.switchboard, self.ledger, limits(settings, world.room))
         self.gate.limit_reached = self._limit_reached
@@ -69,7 +71,7 @@ class Door:
         """What the frontdoor before this one has left behind of it."""
         self.wanted = settings.active
         """The version that its first generation should be, by the rule of ``active``."""
-        self.paused = False
+        self.pausing = Pausing(self)
         self.removed = trio.Event()
         """It is not in the config any more, and finishes what it has."""
         self.trouble = ""
@@ -112,20 +114,8 @@ class Door:
 
     def accept(self) -> None:
         """Let clients in, unless it is paused."""
-        if not self.paused:
+        if not self.pausing.paused:
             self.world.listener.open(self.gate)
-
-    def pause(self) -> None:
-        """Let nobody in: clients wait in the backlog."""
-        self.paused = True
-        self.world.listener.close(self.gate)
-        self.say("paused")
-
-    def resume(self) -> None:
-        """Let clients in again."""
-        self.paused = False
-        self.say("resumed")
-        self.accept()
 
     def apply(self, settings: DoorSettings) -> None:
         """These settings hold from now on. What is under way goes on as it was begun."""
@@ -162,6 +152,8 @@ class Door:
 
     def begin_swap(self, swap: Swap) -> Swap:
         """Start a swap. The caller has made sure that none is under way."""
+        if self.swap is not None:
+            self.swap.overtake("another swap")
         self.swap = swap
         for place in (self.draining.get(swap.takes or 0), self.warm.get(swap.takes or 0)):
             if place is not None:
@@ -182,7 +174,9 @@ class Door:
             # A swap that fails for a reason of ours takes no stream with it, and keeps no later swap out.
             self.world.log.error("swap.broken", door=self.name, swap=swap.number, error=repr(error))
             swap.broken(f"an error in frontdoor, please report it: {error!r}")
-            if swap.candidate is not None and not swap.switched and swap.takes is None:
+            if self.switchboard.canary is swap.generation:
+                self.withdraw(swap.number)
+            elif swap.candidate is not None and not swap.switched and swap.takes is None:
                 self.world.nursery.start_soon(self.fleet.stop, swap.candidate)
         finally:
             swap.broken("frontdoor stops")  # keeps the outcomes that there are
@@ -202,13 +196,32 @@ class Door:
         self._last = taken.version
         if swap is not None:
             self._as_remembered = False
-        for place in (self.draining.pop(taken.number, None), self.warm.pop(taken.number, None)):
-            if place is not None:
-                place.recall()
+        self._take_back(taken)
         if old is None:
             return None
         self.history = self.history.switched(old, taken)
         return self._drain(old, swap)
+
+    def switch_back(self, generation: Generation, swap: int, history: History) -> None:
+        """New streams go to ``generation`` again, as if they had never gone elsewhere. ``history``: that of before."""
+        self.switch(self.fleet.backends[generation.number], swap)
+        self.history = history
+
+    def try_out(self, backend: Backend, share: Share | ShareByAddress) -> None:
+        """That share of the new streams goes to this backend from here on. No await."""
+        self.switchboard.try_out(backend.generation, share, time.time())
+        self._take_back(backend.generation)
+
+    def withdraw(self, swap: int) -> None:
+        """The canary gets no new stream any more, and drains."""
+        self._drain(self.switchboard.withdraw(time.time()), swap)
+
+    def _take_back(self, generation: Generation) -> None:
+        """It has new streams again: it neither drains nor is kept for a rollback."""
+        for place in (self.draining.pop(generation.number, None), self.warm.pop(generation.number, None)):
+            if place is not None:
+                place.recall()
+        generation.problem = ""  # what was wrong with it before is nothing to who wants it all the same
 
     def retire(self) -> None:
         """Nothing is active any more: what was, drains."""
@@ -230,7 +243,7 @@ class Door:
 
     def keeps_warm(self, backend: Backend) -> float:
         """For how many seconds a generation that is drained now is kept; 0: not at all."""
-        gone = self.leaving or backend.finished.is_set()
+        gone = self.leaving or backend.finished.is_set() or bool(backend.generation.problem)
         return 0.0 if gone else self.settings.swap.keep_warm
 
     def keep_warm(self, backend: Backend, keep: float) -> None:
@@ -249,6 +262,9 @@ class Door:
         draining = self.draining.get(generation.number)
         if draining is not None:
             draining.changed()
+
+    def _passed_over(self, canary: Generation) -> None:
+        canary.conduct.dial_failed(canary.total, time.monotonic())
 
     def serve(self, backend: Backend) -> None:
         """Make the first generation, which is ready, the active one."""

@@ -14,7 +14,7 @@ from frontdoor.door.fleet import why_not_ready
 from frontdoor.door.recipe import Recipe
 from frontdoor.door.refusal import CannotStart, why_not
 from frontdoor.door.state import choose
-from frontdoor.door.swap import OUTPUT_SHOWN
+from frontdoor.door.steps import OUTPUT_SHOWN
 from frontdoor.door.world import World
 from frontdoor.keeper.link import Held, Link, Refused
 from frontdoor.policy.generation import Happening

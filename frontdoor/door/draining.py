@@ -10,9 +10,13 @@ from frontdoor.control.operation import Operation
 from frontdoor.control.operator import CUT, DONE, FAILED
 from frontdoor.control.wording import count
 from frontdoor.door.notes import DrainNote
+from frontdoor.door.notice import tell
+from frontdoor.door.trouble import trouble
 from frontdoor.policy.drain import Drain
 from frontdoor.policy.generation import Happening, State
 from frontdoor.policy.ledger import Reason
+from frontdoor.traffic.stream import Stream
+from frontdoor.waiting import first_of
 
 if TYPE_CHECKING:
     from frontdoor.door.door import Door
@@ -48,12 +52,21 @@ class Draining:
         """It has become the active one again, with the streams that it still had."""
         self._door = door
         self._resumed = resumed
-        self._pace = _resume(note) if note else Drain(time.monotonic(), settings.timeout, settings.close_over)
+        self._notified = note is not None and note.notified
+        self._at_once = note is not None and note.at_once
+        """Somebody wants it over: nothing is waited for, and no rate is kept."""
+        rate, now = self._close_rate(), time.monotonic()
+        self._pace = _resume(note, rate) if note else Drain(now, settings.timeout, settings.close_over, rate)
+        self._waits_for = ""
+        """Why it is no good moment to send clients away; empty: it is one."""
+        self._said_so = False
+        """It was said that it waits."""
         self._closed_before = 0
         self.cut = 0
         """Streams that were closed by something else: frontdoor's own stop."""
         self._changed = trio.Event()
-        self._reserved: trio.Event | None = None
+        self._reserved: list[trio.Event] = []
+        self._held: list[trio.Event] = []
 
     def __repr__(self) -> str:
         return f"<Draining {self.backend.generation} {self._pace}>"
@@ -64,7 +77,7 @@ class Draining:
         return self._closed_before + self._pace.closed + self.cut
 
     @property
-    def waits(self) -> bool:
+    def ending(self) -> bool:
         """Its last stream has ended, and it has not taken note of that yet."""
         return not self.backend.generation.open and not self.finished.is_set()
 
@@ -73,6 +86,7 @@ class Draining:
         now = time.monotonic()
         return {
             "closed": self.closed,
+            "waits": self._waits_for or None,
             "closes_from_s": None if math.isinf(self._pace.begins) else round(max(0.0, self._pace.begins - now), 1),
             "deadline_s": None if math.isinf(self._pace.deadline) else round(max(0.0, self._pace.deadline - now), 1),
         }
@@ -81,7 +95,12 @@ class Draining:
         """What the next door process has to know of it."""
         begins, deadline = self._pace.begins, self._pace.deadline
         return DrainNote(
-            None if math.isinf(begins) else begins, None if math.isinf(deadline) else deadline, self.closed, self.swap
+            begins=None if math.isinf(begins) else begins,
+            deadline=None if math.isinf(deadline) else deadline,
+            closed=self.closed,
+            swap=self.swap,
+            notified=self._notified,
+            at_once=self._at_once,
         )
 
     def changed(self) -> None:
@@ -89,8 +108,13 @@ class Draining:
         self._changed.set()
 
     def reserve(self, until: trio.Event) -> None:
-        """A swap is about to take it: it is not stopped before that one is settled."""
-        self._reserved = until
+        """A swap is about to take it, or may yet: it is not stopped before that one is settled."""
+        self._reserved.append(until)
+
+    def hold(self, until: trio.Event) -> None:
+        """None of its streams is closed before that: it may have to serve again."""
+        self._held = [*self._holding(), until]
+        self._changed.set()
 
     def recall(self) -> None:
         """New streams go to it again: those that it has are left alone."""
@@ -101,7 +125,8 @@ class Draining:
     def hasten(self, over: float) -> int:
         """Close what is left evenly over that many seconds from now; how many streams that are."""
         self._closed_before += self._pace.closed
-        self._pace = Drain(time.monotonic(), over, over)
+        self._at_once = over == 0
+        self._pace = Drain(time.monotonic(), over, over, self._close_rate())
         self._changed.set()
         generation = self.backend.generation
         self._door.say("drain.started", generation, streams=generation.open, over_s=over)
@@ -112,14 +137,18 @@ class Draining:
         door, generation = self._door, self.backend.generation
         if not self._resumed:  # else it was said then
             door.say("drain.started", generation, swap=self.swap, streams=generation.open)
-        while generation.open and not self.recalled:
-            self._close_due()
-            now = time.monotonic()
-            with trio.move_on_after(self._pace.next_at(now) - now if self._pace.next_at(now) > now else LOOK_AGAIN):
-                await self._changed.wait()
-            self._changed = trio.Event()
-        if self._reserved is not None:
-            await self._reserved.wait()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._notify)
+            while generation.open and not self.recalled:
+                self._close_due()
+                now = time.monotonic()
+                next_at = self._pace.next_at(now)
+                with trio.move_on_after(next_at - now if next_at > now else LOOK_AGAIN):
+                    await first_of(self._changed, *self._holding())
+                self._changed = trio.Event()
+            nursery.cancel_scope.cancel()
+        for event in self._reserved:
+            await event.wait()
         if self.recalled:
             return
         # No await from here to the change of state: see Warm.run.
@@ -134,17 +163,62 @@ class Draining:
         if not keep:
             await door.fleet.stop(self.backend)
 
+    def _close_rate(self) -> float:
+        """Closes a second, at the most."""
+        return math.inf if self._at_once else self._door.settings.drain.close_rate or math.inf
+
+    def _holding(self) -> list[trio.Event]:
+        """What has to come first."""
+        return [event for event in self._held if not event.is_set()]
+
     def _close_due(self) -> None:
-        """Close the oldest of those that are open, as many as the pace asks for now."""
-        relay, now = self._door.world.relay, time.monotonic()
-        streams = relay.of(self.backend.generation)
-        still = [stream for stream in streams if stream.deadline is None]
-        for stream in still[: self._pace.due(now, len(still))]:
-            self._pace.closed += 1
-            relay.close(stream, Reason.DRAIN_CLOSED)
-        if now >= self._pace.deadline:
-            for stream in streams:
-                relay.close(stream, Reason.DRAIN_CLOSED)  # those that were saying goodbye have to be quick about it
+        """Close as many of those that are open as the pace asks for now."""
+        settings, relay, now = self._door.settings.drain, self._door.world.relay, time.monotonic()
+        self._look_round(now)
+        generation, waits = self.backend.generation, bool(self._waits_for)
+        # Before it closes anything, and that may be an hour of looks, nobody need go through all streams there are.
+        still = self._still() if now >= self._pace.begins and not waits else None
+        due = self._pace.due(now, generation.open if still is None else len(still), wait=waits)
+        if due:
+            still = self._still() if still is None else still
+            if settings.close_first == "idle":
+                still.sort(key=lambda stream: stream.stamp)  # stable: of those that are idle as long, the oldest
+            for stream in still[:due]:
+                self._pace.closed += 1
+                relay.close(stream, Reason.DRAIN_CLOSED, settings.close_grace)
+        if now >= self._pace.deadline and not waits:
+            for stream in relay.of(generation):
+                # Those that were saying goodbye have to be quick about it.
+                relay.close(stream, Reason.DRAIN_CLOSED, settings.close_grace)
+
+    def _still(self) -> list[Stream]:
+        """Its streams that are not being closed yet, the oldest first."""
+        return [stream for stream in self._door.world.relay.of(self.backend.generation) if stream.deadline is None]
+
+    def _look_round(self, now: float) -> None:
+        """See whether it is a good moment to send clients away; say so when that has changed."""
+        begun, why = now >= self._pace.begins, ""
+        if not self._at_once:
+            if self._holding():
+                why = "the probation of the new generation"
+            elif begun:
+                why = trouble(self._door)
+        self._waits_for = why
+        # Before the first one is to be closed it waits with nothing, and whoever has not waited does not resume.
+        if bool(why) != self._said_so and (begun or self._said_so):
+            generation, event = self.backend.generation, "drain.waits" if why else "drain.resumed"
+            self._said_so = bool(why)
+            self._door.say(event, generation, swap=self.swap, streams=generation.open, reason=why or None)
+
+    async def _notify(self) -> None:
+        """Tell its processes that it drains, once it is certain that it does."""
+        for event in self._holding():
+            await event.wait()
+        wanted = self._door.settings.drain.notify and not self._notified and not self.recalled
+        if wanted and self.backend.generation.open:  # else there is no client left whom they could ask to come back
+            self._notified = True
+            self._door.noting.post()  # the next door process need not tell them again
+            await tell(self._door, self.backend, self.swap)
 
 
 def report(operation: Operation, target: str, old: str, draining: Draining | None) -> None:
@@ -160,7 +234,7 @@ def report(operation: Operation, target: str, old: str, draining: Draining | Non
         operation.reach("drained", "drained", DONE, message, closed=0)
 
 
-def _resume(note: DrainNote) -> Drain:
+def _resume(note: DrainNote, rate: float) -> Drain:
     begins = math.inf if note.begins is None else note.begins
     deadline = math.inf if note.deadline is None else note.deadline
-    return Drain.resumed(time.monotonic(), begins, deadline, note.closed)
+    return Drain.resumed(time.monotonic(), begins, deadline, note.closed, rate)

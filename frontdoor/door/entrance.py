@@ -22,6 +22,7 @@ def limits(settings: DoorSettings, room: int) -> Limits:
         hold_timeout=wanted.hold_timeout,
         idle_timeout=wanted.idle_timeout,
         half_close_timeout=wanted.half_close_timeout,
+        early=settings.probation.early,
     )
 
 

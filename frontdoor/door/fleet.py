@@ -117,7 +117,7 @@ class Fleet:
         if self.backends.pop(generation.number, None) is None:
             return  # somebody else waited for the same
         if generation.state is State.STOPPING:
-            generation.happen(Happening.GONE, time.time())
+            generation.happen(Happening.FAILED if generation.problem else Happening.GONE, time.time())
         self._say("generation.stopped", generation)
         # Those that failed have a place of their own: a day of deploys must not push out what the bad one said.
         ended = self._failed if generation.state is State.FAILED else self._ended

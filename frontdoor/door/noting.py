@@ -1,10 +1,11 @@
 """Noting: the keeper is told how a door stands, so that the next door process goes on from there."""
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from frontdoor.control.operation import MILESTONES, Operation
-from frontdoor.door.notes import DoorNote, GenerationNote, PastNote, SwapNote
+from frontdoor.door.notes import DoorNote, GenerationNote, HistoryNote, PastNote, SwapNote
 from frontdoor.keeper.link import Refused
 from frontdoor.policy.generation import ENDED, Generation
 
@@ -52,7 +53,7 @@ class Noting:
         )
 
     def _note(self) -> DoorNote:
-        door, previous = self._door, self._door.history.previous
+        door = self._door
         active = door.switchboard.active
         return DoorNote(
             next_generation=door.fleet.next,
@@ -60,31 +61,42 @@ class Noting:
             active=active.number if active else None,
             generations=[self._generation(g) for g in door.fleet.generations.values() if g.state not in ENDED],
             swap=self._swap(),
-            previous=PastNote(previous.version, previous.number) if previous else None,
+            previous=PastNote.of(door.history.previous),
             earlier=door.history.earlier,
-            paused=door.paused,
+            paused=door.pausing.paused,
+            paused_until=None if math.isinf(door.pausing.until) else door.pausing.until,
         )
 
     def _generation(self, generation: Generation) -> GenerationNote:
         draining = self._door.draining.get(generation.number)
         return GenerationNote(
-            generation.version,
-            generation.number,
-            str(generation.state),
-            generation.since,
-            generation.total,
-            generation.up_bytes,
-            generation.down_bytes,
-            generation.open,
-            draining.note() if draining is not None else None,
+            version=generation.version,
+            number=generation.number,
+            state=str(generation.state),
+            since=generation.since,
+            total=generation.total,
+            up_bytes=generation.up_bytes,
+            down_bytes=generation.down_bytes,
+            open=generation.open,
+            drain=draining.note() if draining is not None else None,
+            conduct=generation.conduct.note(),
+            problem=generation.problem,
         )
 
     def _swap(self) -> SwapNote | None:
         swap = self._door.swap
         if swap is not None:
-            outcomes = {name: swap.operation.outcome(name) for name in MILESTONES}
-            old = swap.old.id if swap.old else None
-            return SwapNote(swap.number, swap.switched, swap.message, outcomes, old, swap.target)
+            outcomes = {name: swap.operation.outcome(name) or swap.verdict for name in MILESTONES}
+            return SwapNote(
+                number=swap.number,
+                switched=swap.switched,
+                message=swap.message,
+                outcomes=outcomes,
+                old=swap.old.id if swap.old else None,
+                target=swap.target,
+                trial=swap.trial.note() if swap.trial is not None else None,
+                before=HistoryNote.of(swap.history),
+            )
         if self.restored is not None:
             note, operation = self.restored
             return replace(note, outcomes={name: operation.outcome(name) for name in MILESTONES})

@@ -9,13 +9,14 @@ from frontdoor.control.events import Bus
 from frontdoor.control.feed import Feed
 from frontdoor.control.operation import Operation
 from frontdoor.control.operator import BUSY, FAILED, NOT_FOUND, USAGE, Refused
-from frontdoor.control.wording import count
 from frontdoor.door import orders, status
 from frontdoor.door.door import Door
 from frontdoor.door.doors import Doors
+from frontdoor.door.hangups import HangUps
 from frontdoor.door.reload import Reload
 from frontdoor.door.upgrade import Upgrades, check_free
-from frontdoor.policy.generation import State
+from frontdoor.policy.canary import Plan
+from frontdoor.policy.share import show_share
 from frontdoor.traffic.host import Host
 from frontdoor.traffic.stream import Stream
 
@@ -28,16 +29,14 @@ class DoorOperator:
     ) -> None:
         """``pid``, ``since``, ``keeper``: of serve, on the monotonic clock, and the version of its code."""
         self._doors = doors
-        self.upgrades = Upgrades(doors, host, keeper, lambda: self._hung_up.is_set())
+        self.hang_ups = HangUps(doors, self)
+        self.upgrades = Upgrades(doors, host, keeper, lambda: self.hang_ups.waits)
         self._world = doors.world
         self.pid = pid
         self._since = since
         self._stop = stop
-        self._reload: Reload | None = None
-        self._hung_up = trio.Event()
-        self._hang_ups = 0
-        self.answered = 0
-        """SIGHUPs that nothing more will come of."""
+        self.last_reload: Reload | None = None
+        """Under way, or done."""
         self.on_reload: Callable[[], object] = lambda: None
         """Called when ``reloading`` or ``answered`` has changed."""
         self.stopping = False
@@ -65,7 +64,12 @@ class DoorOperator:
     @property
     def reloading(self) -> bool:
         """A reload is under way."""
-        return self._reload is not None and not self._reload.done.is_set()
+        return self.last_reload is not None and not self.last_reload.done.is_set()
+
+    @property
+    def answered(self) -> int:
+        """SIGHUPs that nothing more will come of."""
+        return self.hang_ups.answered
 
     # -- what is so -------------------------------------------------------------------------------------------------
 
@@ -119,9 +123,18 @@ class DoorOperator:
 
     # -- what is asked ----------------------------------------------------------------------------------------------
 
-    def swap(self, door: str, version: str, *, reuse: bool) -> Operation:
+    def swap(self, door: str, version: str, *, reuse: bool, canary: Plan | None = None) -> Operation:
         """Start a swap."""
-        return orders.swap(self._for_swap(door), version, reuse=reuse)
+        return orders.swap(self._for_swap(door), version, reuse=reuse, canary=canary)
+
+    def promote(self, door: str) -> Operation:
+        """Make the canary the active one."""
+        return orders.promote(self._for_swap(door))
+
+    def canary(self, door: str, share: int) -> dict[str, Any]:
+        """Give the canary another share."""
+        message = orders.canary(self._for_swap(door), share)
+        return {"door": door, "share": show_share(share), "message": message}
 
     def rollback(self, door: str) -> Operation:
         """Go back, or end the swap that is under way."""
@@ -141,13 +154,14 @@ class DoorOperator:
 
     def reload(self) -> Operation:
         """Read the config again: all of it or nothing."""
-        return self._begin_reload().operation
+        return self.begin_reload().operation
 
-    def _begin_reload(self) -> Reload:
+    def begin_reload(self) -> Reload:
+        """The same, to be followed from inside. Raises Refused."""
         self._check_stopping("reloads nothing any more")
         self._check_upgrade()
         self._check_reload("another reload")
-        reload = self._reload = Reload(self._doors, self.pid)
+        reload = self.last_reload = Reload(self._doors, self.pid)
         self.on_reload()
         self._world.nursery.start_soon(self._run_reload, reload)
         return reload
@@ -174,50 +188,28 @@ class DoorOperator:
         """An upgrade, under way or done."""
         return self.upgrades.find(number)
 
-    def upgrade_on_signal(self) -> None:
-        """SIGUSR2: nobody can be told no but by the log."""
-        try:
-            self.upgrade()
-        except Refused as refused:
-            self._world.log.warning("upgrade.refused", reason=refused.message)
-
     def drain(self, door: str, version: str, *, over: float) -> dict[str, Any]:
         """Close the streams of a draining generation, or of all draining ones of a version."""
-        chosen = self._door(door)
-        found = orders.generations(chosen, version)
-        draining = [chosen.draining[g.number] for g in found if g.number in chosen.draining]
-        warm = [g.id for g in found if g.number in chosen.warm]
-        if warm and not draining:
-            # No failure: a script that says so to be sure goes on. It stays warm, for a rollback.
-            message = f"{', '.join(warm)}: drained already, no stream is open"
-            return {"door": door, "draining": "", "streams": 0, "message": message}
-        if not draining:
-            state = f"{found[-1].id} is {found[-1].state}"
-            hint = ": swap to another version first" if found[-1].state is State.ACTIVE else ""
-            raise Refused(FAILED, f"nothing to drain: {state}{hint}")
-        streams = sum(each.hasten(over) for each in draining)
-        chosen.noting.post()  # a crash must not give them their time back; if the wire is full, it is told in a second
-        ids = ", ".join(each.backend.generation.id for each in draining)
-        closing = f"{count(streams, 'stream')} {'is' if streams == 1 else 'are'}"
-        how = f"over {over:g} s" if over else "now"
-        return {"door": door, "draining": ids, "streams": streams, "message": f"{ids}: {closing} being closed {how}"}
+        return orders.drain(self._door(door), version, over)
 
-    async def pause(self, door: str) -> dict[str, Any]:
-        """Let nobody in any more, until ``resume``."""
+    async def pause(self, door: str, *, seconds: float | None = None) -> dict[str, Any]:
+        """Let nobody in any more, for so many seconds or until ``resume``."""
         chosen = self._for_change(door)
-        already = "already " if chosen.paused else ""
-        if not chosen.paused:
-            chosen.pause()
+        pausing = chosen.pausing
+        already = "already " if pausing.paused and seconds is None and pausing.left is None else ""
+        if not already:
+            pausing.pause(seconds)
             await _remember(chosen)
-        waiting = "new clients wait in the backlog until frontdoor resume, open streams go on"
-        return {"door": door, "paused": True, "message": f"the door {door} is {already}paused: {waiting}"}
+        until = "until frontdoor resume" if seconds is None else f"for {seconds:g} s, or until frontdoor resume"
+        message = f"the door {door} is {already}paused: new clients wait in the backlog {until}, open streams go on"
+        return {"door": door, "paused": True, "for_s": seconds, "message": message}
 
     async def resume(self, door: str) -> dict[str, Any]:
         """Let clients in again."""
         chosen = self._for_change(door)
-        if not chosen.paused:
+        if not chosen.pausing.paused:
             return {"door": door, "paused": False, "message": f"the door {door} was not paused"}
-        chosen.resume()
+        chosen.pausing.resume()
         await _remember(chosen)
         return {"door": door, "paused": False, "message": f"the door {door} accepts clients again"}
 
@@ -225,67 +217,14 @@ class DoorOperator:
         """Begin to stop."""
         self._stop(now)
 
-    # -- SIGHUP -----------------------------------------------------------------------------------------------------
+    # -- signals ----------------------------------------------------------------------------------------------------
 
-    def hang_up(self, *, told: bool = True) -> None:
-        """SIGHUP: ``reload``, then ``restart`` of each door that the reload itself has not swapped.
-
-        ``told`` False: it was the door process before this one that was told of it.
-        """
-        self._hang_ups += told
-        self._hung_up.set()
-
-    async def run(self) -> None:
-        """Answer to SIGHUP, one at a time."""
-        while True:
-            await self._hung_up.wait()
-            # First: the candidate of a swap that is under way may have been started before the code that this
-            # signal is about was there. Several signals until then are one.
-            while (busy := self._busy()) is not None:
-                until, said = busy
-                self._world.log.info("restart.waits", **said)
-                await until.wait()
-            self._hung_up, hang_ups = trio.Event(), self._hang_ups
-            await self._reload_and_restart()
-            self.answered = hang_ups
-            self.on_reload()
-
-    def _busy(self) -> tuple[trio.Event, dict[str, str]] | None:
-        """The end of what is under way, and what there is to say of it; None: nothing is."""
-        if self.upgrades.under_way:
-            # If it succeeds, this process does not come back from it: the next one is told.
-            return self.upgrades.done, {"reason": "an upgrade is under way"}
-        if self._reload is not None and not self._reload.done.is_set():
-            return self._reload.done, {"reason": "a reload is under way"}
-        for door in self._doors:
-            if door.swap is not None and door.swap.under_way:
-                reason = f"a swap to {door.swap.target} is under way"
-                return door.swap.settled, {"door": door.name, "reason": reason}
-        return None
-
-    async def _reload_and_restart(self) -> None:
+    def upgrade_on_signal(self) -> None:
+        """SIGUSR2: nobody can be told no but by the log."""
         try:
-            reload = self._begin_reload()
-            await reload.done.wait()
-            if (reload.operation.outcome("switched") or {}).get("exit_code") != 0:
-                return  # the log has said why, and that nothing was changed
-            for door in self._doors:
-                if door.name not in reload.swapped and not door.leaving and not self.stopping:
-                    self._restart(door)
-            for door in self._doors:
-                if door.swap is not None:
-                    await door.swap.settled.wait()
+            self.upgrade()
         except Refused as refused:
-            reason = refused.message.partition("\n")[0]  # the problems of a config are in config.refused
-            self._world.log.warning("restart.refused", reason=reason)
-        except Exception as error:
-            self._world.log.error("reload.broken", error=repr(error))  # and whatever serves goes on
-
-    def _restart(self, door: Door) -> None:
-        try:
-            orders.restart(door)
-        except Refused as refused:
-            self._world.log.warning("restart.refused", door=door.name, reason=refused.message)
+            self._world.log.warning("upgrade.refused", reason=refused.message)
 
     def ignored(self, name: str) -> None:
         """A signal of something that is not built yet."""
@@ -315,7 +254,7 @@ class DoorOperator:
             raise Refused(BUSY, "an upgrade of frontdoor is under way: wait until it has ended, and try again")
 
     def _check_reload(self, which: str) -> None:
-        if self._reload is not None and not self._reload.done.is_set():
+        if self.reloading:
             raise Refused(BUSY, f"{which} is under way: wait until it has ended, and try again")
 
     def _check_stopping(self, what: str) -> None:

@@ -1,4 +1,6 @@
-"""Orders: what somebody asks of one door, decided at once. Each begins a swap, ends one, or says why not."""
+"""Orders: what somebody asks of one door, decided at once: begin a swap, end one, hasten a drain; or why not."""
+
+from typing import Any
 
 from frontdoor.config import ConfigError, DoorSettings, ReadySettings, Settings, UnknownVersion, load
 from frontdoor.control.operation import Operation
@@ -7,25 +9,34 @@ from frontdoor.control.wording import count
 from frontdoor.door.door import Door
 from frontdoor.door.recipe import Recipe
 from frontdoor.door.swap import Swap
-from frontdoor.policy.generation import ENDED, Generation
+from frontdoor.door.trial import Trial
+from frontdoor.policy.canary import Plan
+from frontdoor.policy.generation import ENDED, Generation, State
 from frontdoor.policy.roster import RUNNING, Full, standing_by, to_send_away
+from frontdoor.policy.share import WHOLE, show_share
 
 
-def swap(door: Door, version: str, *, reuse: bool = False) -> Operation:
-    """Start a swap to a new generation of ``version``; with ``reuse`` to one that still runs, if there is one."""
+def swap(door: Door, version: str, *, reuse: bool = False, canary: Plan | None = None) -> Operation:
+    """Start a swap to a new generation of ``version``; with ``reuse`` to one that still runs, if there is one.
+
+    ``canary``: it begins with a share of the new streams.
+    """
     check_free(door)
+    if canary is not None and door.switchboard.active is None:
+        raise Refused(FAILED, "a canary needs a generation to stand beside, and nothing is active: swap without it")
+    plan = canary if canary is not None and canary.steps[0] < WHOLE else None
     name, numbered, _ = version.partition("#")
     if numbered:
         generations(door, version)  # an id must be one that there is
     if reuse:
         if (active := door.switchboard.active) is not None and version in (active.version, active.id):
             return _done(door, f"{active.id} is active already: nothing was changed")
-        if taken := _take(door, version, rollback=False):
+        if taken := _take(door, version, plan=plan):
             return taken
         if numbered:
             raise Refused(FAILED, f"{version} does not run any more, and cannot be used again; {door.serves}")
     note = f"nothing of {name} runs that could be used again: a new generation is started" if reuse else None
-    return _begin_new(door, name, note=note)
+    return _begin_new(door, name, note=note, plan=plan)
 
 
 def restart(door: Door) -> Operation:
@@ -36,9 +47,9 @@ def restart(door: Door) -> Operation:
 
 
 def rollback(door: Door) -> Operation:
-    """Go back to the previous generation; or, while a swap is under way, end that before its switch."""
-    under_way = door.swap
-    if under_way is not None and under_way.under_way and under_way.abort("a rollback"):
+    """Go back to the previous generation; or end the swap that is under way, before its switch or in its probation."""
+    under_way, by = door.swap, "a rollback"
+    if under_way is not None and under_way.under_way and (under_way.abort(by) or under_way.undo(by)):
         operation = door.operate()
         door.world.nursery.start_soon(_report_abort, door, under_way, operation)
         return operation
@@ -50,6 +61,56 @@ def rollback(door: Door) -> Operation:
         raise Refused(FAILED, f"there is nothing to go back to: nothing else has served before; {door.serves}")
     taken = _take(door, previous.id, rollback=True) or _take(door, version, rollback=True)
     return taken or _begin_new(door, version, rollback=True)
+
+
+def promote(door: Door) -> Operation:
+    """Make the canary the active one: its swap goes on."""
+    swap, trial = _canary(door)
+    trial.promote()
+    return swap.operation
+
+
+def canary(door: Door, share: int) -> str:
+    """Give the canary that share of the new streams, in parts of ``share.WHOLE``; what is so now, in words."""
+    swap, trial = _canary(door)
+    trial.set_share(share)
+    return f"{swap.target} gets {show_share(share)} of the new streams of the door {door.name}, {trial.old.id} the rest"
+
+
+def _canary(door: Door) -> tuple[Swap, Trial]:
+    """The swap whose candidate is a canary now, and its trial. Raises Refused."""
+    swap = door.swap
+    if swap is None or swap.canary is None:
+        what = "no swap is under way"
+        if swap is not None and swap.under_way:
+            what = f"a swap to {swap.target} is under way ({swap.phase})"
+        raise Refused(FAILED, f"the door {door.name} has no canary: {what}; {door.serves}")
+    return swap, swap.canary
+
+
+def drain(door: Door, version: str, over: float) -> dict[str, Any]:
+    """Close the streams of a draining generation, or of all draining ones of a version, over so many seconds.
+
+    What was begun, as ``control.operator.Operator.drain`` answers it. Raises Refused.
+    """
+    found = generations(door, version)
+    draining = [door.draining[g.number] for g in found if g.number in door.draining]
+    warm = [g.id for g in found if g.number in door.warm]
+    if warm and not draining:
+        # No failure: a script that says so to be sure goes on. It stays warm, for a rollback.
+        message = f"{', '.join(warm)}: drained already, no stream is open"
+        return {"door": door.name, "draining": "", "streams": 0, "message": message}
+    if not draining:
+        state = f"{found[-1].id} is {found[-1].state}"
+        hint = ": swap to another version first" if found[-1].state is State.ACTIVE else ""
+        raise Refused(FAILED, f"nothing to drain: {state}{hint}")
+    streams = sum(each.hasten(over) for each in draining)
+    door.noting.post()  # a crash must not give them their time back; if the wire is full, it is told in a second
+    ids = ", ".join(each.backend.generation.id for each in draining)
+    closing = f"{count(streams, 'stream')} {'is' if streams == 1 else 'are'}"
+    how = f"over {over:g} s" if over else "now"
+    message = f"{ids}: {closing} being closed {how}"
+    return {"door": door.name, "draining": ids, "streams": streams, "message": message}
 
 
 def abort(door: Door, number: int) -> Operation:
@@ -90,7 +151,7 @@ def check_free(door: Door) -> None:
         raise Refused(
             BUSY,
             f"a swap of the door {door.name} to {door.swap.target} is under way ({door.swap.phase}): "
-            f"wait until it has ended, and try again; {door.serves}",
+            f"{door.swap.way_out}; {door.serves}",
             extra={"swap": door.swap.number},
         )
 
@@ -121,15 +182,17 @@ def recipe(settings: Settings, door: Door, version: str, ready: ReadySettings) -
     return Recipe(version, backend, ready, settings.text)
 
 
-def _take(door: Door, name: str, *, rollback: bool) -> Operation | None:
+def _take(door: Door, name: str, *, rollback: bool = False, plan: Plan | None = None) -> Operation | None:
     """Start a swap to the newest generation of that version, or the one with that id, if it still runs and is able."""
     found = standing_by(door.fleet.generations.values(), name)
     if found is None or not found.able:
         return None
-    return door.begin_swap(Swap(door, door.fleet.backends[found.number], rollback=rollback)).operation
+    return door.begin_swap(Swap(door, door.fleet.backends[found.number], rollback=rollback, plan=plan)).operation
 
 
-def _begin_new(door: Door, version: str, *, rollback: bool = False, note: str | None = None) -> Operation:
+def _begin_new(
+    door: Door, version: str, *, rollback: bool = False, note: str | None = None, plan: Plan | None = None
+) -> Operation:
     """Start a swap to a new generation: the backends' tables of the config are read again for it."""
     try:
         settings = load(door.world.settings.path)
@@ -142,7 +205,7 @@ def _begin_new(door: Door, version: str, *, rollback: bool = False, note: str | 
         settings = door.world.settings
     to = recipe(settings, door, version, door.settings.ready)
     check_room(door, door.settings)
-    return door.begin_swap(Swap(door, to, rollback=rollback, note=note)).operation
+    return door.begin_swap(Swap(door, to, rollback=rollback, note=note, plan=plan)).operation
 
 
 def _done(door: Door, message: str) -> Operation:
@@ -153,7 +216,8 @@ def _done(door: Door, message: str) -> Operation:
 
 async def _report_abort(door: Door, ended: Swap, operation: Operation) -> None:
     await ended.settled.wait()
-    message = f"the swap to {ended.target} was ended before its switch; {door.serves}"
+    when = "in its probation" if ended.switched else "before its switch"
+    message = f"the swap to {ended.target} was ended {when}; {door.serves}"
     operation.reach("drained", "rolled_back", DONE, message)
 
 

@@ -167,7 +167,7 @@ class DoorProcess:
                     nursery.start_soon(self._conclude, self._operator, upgrade[0])
                 if held.notified:
                     nursery.start_soon(Bulletin(doors, self._operator, self._link).run)
-                nursery.start_soon(self._operator.run)
+                nursery.start_soon(self._operator.hang_ups.run)
                 nursery.start_soon(world.protection.run)
                 nursery.start_soon(self._refresh_notes, doors)
                 nursery.start_soon(supervise, self._remainder, self._serving, self._operator, control, log)
@@ -278,7 +278,7 @@ class DoorProcess:
         await self._serving.wait()
         await operator.upgrades.conclude(upgrade, successor=self._is_successor)
         if upgrade["hung_up"]:
-            operator.hang_up(told=False)
+            operator.hang_ups.take(told=False)
 
     async def _refresh_notes(self, doors: Doors) -> None:
         """The counts of the generations change with every stream: what a crash forgets of them is a second's worth."""
@@ -305,7 +305,7 @@ class DoorProcess:
         elif number in _STOPS:
             self._stop.begin(now=self._stop.asked.is_set())
         elif number == signal.SIGHUP:
-            self._operator.hang_up()
+            self._operator.hang_ups.take()
         elif number == signal.SIGUSR2:
             self._operator.upgrade_on_signal()
         else:

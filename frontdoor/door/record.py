@@ -16,6 +16,9 @@ class Record:
         self._file = file
         self._log = log
         self._written = dict(known)
+        self._asked = 0
+        self._sure = 0
+        """Of all that was asked to be written, so much is in the file, or is known not to be."""
         self._doors: dict[str, Callable[[], DoorState]] = {}
 
     def __repr__(self) -> str:
@@ -40,8 +43,11 @@ class Record:
         not come again with it.
         """
         states = {**self._written, **{name: state() for name, state in self._doors.items()}}
-        if states == self._written and not self.problem:
+        # One that is on its way, or that nobody waited for to its end, may put something else into the file.
+        if states == self._written and not self.problem and self._sure == self._asked:
             return
+        self._asked += 1
+        number = self._asked
         try:
             await self._file.write(states)
         except StateError as error:
@@ -50,3 +56,4 @@ class Record:
             self.problem = str(error)
         else:
             self._written, self.problem = states, ""
+        self._sure = max(self._sure, number)

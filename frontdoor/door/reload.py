@@ -67,7 +67,7 @@ class Reload:
             raise self._refuse(USAGE, f"{text}: change it back, or stop frontdoor and start it anew")
         for door in self._doors:
             if door.swap is not None and door.swap.under_way:
-                text = f"a swap of the door {door.name} to {door.swap.target} is under way: reload when it has ended"
+                text = f"a swap of the door {door.name} to {door.swap.target} is under way: {door.swap.way_out}"
                 raise self._refuse(BUSY, f"{text}; nothing was changed")
             if door.leaving and door.name in settings.doors:
                 text = f"the door {door.name} is still being closed: reload when its last stream has ended"
@@ -146,7 +146,7 @@ class Reload:
 
     async def _show(self, swap: Swap) -> None:
         """Who follows the reload sees its swaps, too."""
-        async for line in swap.operation.follow("switched"):
+        async for line in swap.operation.follow("baked"):
             if "exit_code" not in line:
                 self.operation.record(line)
 
@@ -203,13 +203,17 @@ class Reload:
             what += " (how generations are started and checked holds for those that start from now on)"
         for name, swap in self._swaps.items():
             await swap.settled.wait()
-            outcome = swap.operation.outcome("switched") or {}
-            if not swap.switched:  # it was ready, and in the instant of the switch it was not
-                text = f"{what}; but {outcome.get('message', 'the swap failed')}"
+            outcome = swap.operation.outcome("baked") or {}
+            if outcome.get("exit_code") != DONE:
+                # It was ready, and in the instant of the switch it was not; or it has failed in its probation.
+                text = f"{what}; but {self._where(name)}{outcome.get('message', 'the swap failed')}"
                 self.operation.fail("failed", int(outcome.get("exit_code", FAILED)), text)
                 return
-            what += f"; {f'door {name}: ' if len(self._doors) > 1 else ''}{outcome.get('message')}"
+            what += f"; {self._where(name)}{outcome.get('message')}"
         self.operation.reach("drained", "reloaded", DONE, what, changed=self._changed)
+
+    def _where(self, door: str) -> str:
+        return f"door {door}: " if len(self._doors) > 1 else ""
 
     async def _undo(self) -> None:
         for swap in self._swaps.values():

@@ -1,5 +1,6 @@
 """Going on from what the keeper holds, after the door process before this one has died."""
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from frontdoor.door.draining import Draining, report
 from frontdoor.door.notes import DoorNote, GenerationNote, SwapNote
 from frontdoor.door.recipe import Recipe
 from frontdoor.door.survivors import Survivors
+from frontdoor.door.swap import Swap
 from frontdoor.keeper.link import ChildReport, Held
+from frontdoor.policy.conduct import Conduct
 from frontdoor.policy.generation import Generation, Happening, State
-from frontdoor.policy.history import History, Past
+from frontdoor.policy.history import History
 from frontdoor.processes.backend import Adopted
 from frontdoor.processes.process import ready_key
 
@@ -41,11 +44,14 @@ def restore(door: Door, held: Held, survivors: Survivors, unseated: int = 0) -> 
     if entry is None:
         return None
     note = DoorNote.decode(entry[0])
-    door.fleet.next, door.next_operation, door.paused = note.next_generation, note.next_swap, note.paused
-    previous = Past(note.previous.version, note.previous.number) if note.previous else None
+    door.fleet.next, door.next_operation = note.next_generation, note.next_swap
+    if note.paused:
+        door.pausing.restore(math.inf if note.paused_until is None else note.paused_until)
+    previous = note.previous.past() if note.previous else None
     door.history = History(previous, note.earlier)
-    for generation in note.generations:
-        _restore_generation(door, held, generation, survivors, active=generation.number == note.active)
+    for generation in sorted(note.generations, key=lambda each: each.number != note.active):
+        canary = _is_canary(note.swap, generation)
+        _restore_generation(door, held, generation, survivors, active=generation.number == note.active, canary=canary)
     streams = survivors.seat(door) + unseated
     lost = max(0, door.ledger.open - streams)
     _count_lost(door, note, lost)
@@ -55,9 +61,19 @@ def restore(door: Door, held: Held, survivors: Survivors, unseated: int = 0) -> 
     return Restored(streams, lost)
 
 
-def _restore_generation(door: Door, held: Held, note: GenerationNote, survivors: Survivors, *, active: bool) -> None:
+def _is_canary(swap: SwapNote | None, generation: GenerationNote) -> bool:
+    """Whether it had a share of the new streams."""
+    if swap is None or swap.trial is None or swap.trial.walk is None:
+        return False
+    return swap.target == f"{generation.version}#{generation.number}"
+
+
+def _restore_generation(
+    door: Door, held: Held, note: GenerationNote, survivors: Survivors, *, active: bool, canary: bool
+) -> None:
     generation = Generation(note.version, note.number, note.since)
     generation.total, generation.up_bytes, generation.down_bytes = note.total, note.up_bytes, note.down_bytes
+    generation.conduct, generation.problem = Conduct.resumed(note.conduct), note.problem
     kept = held.take(f"config/{door.name}/{note.number}")
     try:
         if kept is None:
@@ -74,6 +90,8 @@ def _restore_generation(door: Door, held: Held, note: GenerationNote, survivors:
         generation.happen(Happening.PROVED_READY, now)
         door.switchboard.switch(generation, now)
         generation.since = note.since
+    elif canary:
+        generation.state, generation.since = State.READY, note.since  # its swap goes on, and gives it its share again
     elif note.state == State.DRAINING or (note.state == State.WARM and survivors.of(door.name, note.number)):
         # A warm one has streams again if the keeper was not told of their end: they will say so themselves.
         generation.state, generation.since = State.DRAINING, note.since
@@ -138,6 +156,9 @@ def _resume_swap(door: Door, note: SwapNote) -> None:
         if outcome is not None:
             told = {key: value for key, value in outcome.items() if key not in ("event", "time", "swap")}
             operation.reach(milestone, **told)
+    if note.trial is not None and (swap := _watched(door, note, operation)) is not None:
+        door.begin_swap(swap)
+        return
     if not note.switched:
         active = door.switchboard.active
         serves = f"{active.id} serves" if active else "nothing serves"
@@ -146,6 +167,18 @@ def _resume_swap(door: Door, note: SwapNote) -> None:
     operation.reach("baked", "switched", DONE, note.message)
     draining = next((each for each in door.draining.values() if each.swap == note.number), None)
     door.world.nursery.start_soon(_report_drain, door, note, operation, draining)
+
+
+def _watched(door: Door, note: SwapNote, operation: Operation) -> Swap | None:
+    """The swap whose candidate is to be watched on; None: one of the two generations is no more."""
+    known = {generation.id: generation for generation in door.fleet.generations.values()}
+    candidate, old = known.get(note.target), known.get(note.old or "")
+    if candidate is None or old is None:
+        if candidate is not None and candidate.state is State.READY:
+            candidate.happen(Happening.STOPPED, time.time())  # a canary beside nothing
+            door.world.nursery.start_soon(door.fleet.stop, door.fleet.backends[candidate.number])
+        return None
+    return Swap.resumed(door, door.fleet.backends[candidate.number], old, note, operation)
 
 
 async def _report_drain(door: Door, note: SwapNote, operation: Operation, draining: Draining | None) -> None:

@@ -13,6 +13,7 @@ import trio
 
 import frontdoor
 from frontdoor.door.door import Door
+from frontdoor.door.trial import dial_ms
 from frontdoor.policy.generation import Generation
 from frontdoor.processes.external import External
 from frontdoor.processes.member import Member
@@ -122,8 +123,10 @@ def _door(door: Door, sums: Mapping[Generation, Carried], *, stopping: bool) -> 
         "versions": door.settings.versions(),
         "state": _doing(door, stopping=stopping),
         "trouble": door.trouble or None,
-        "paused": door.paused,
+        "paused": door.pausing.paused,
+        "paused_for_s": None if door.pausing.left is None else round(door.pausing.left, 1),
         "swap": swap.status() if swap is not None and swap.under_way else None,
+        "canary": swap.canary.status() if swap is not None and swap.canary is not None else None,
         "streams": {"accepted": door.ledger.accepted, "open": door.ledger.open, "ended": door.ledger.ended},
         "limit": {"connections": door.gate.limits.connections, "reached": door.gate.full},
         "generations": [
@@ -153,6 +156,12 @@ def _generation(door: Door, generation: Generation, carried: Carried) -> dict[st
         "since": datetime.fromtimestamp(generation.since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "streams": {"open": generation.open, "total": generation.total},
         "bytes": {"up": carried.up, "down": carried.down},
+        "failures": {
+            "dials": generation.conduct.failed_dials,
+            "early_closes": generation.conduct.early_closes,
+            "crashes": generation.conduct.crashes,
+        },
+        "dial_ms": dial_ms(generation.conduct),
         "oldest": {"client": show(oldest.client), "age_s": round(time.monotonic() - oldest.since, 3)}
         if oldest
         else None,

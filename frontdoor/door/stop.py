@@ -106,7 +106,7 @@ class Stop:
         for stream in self._streams(door):
             self._world.relay.abandon(stream, Reason.SHUTDOWN)
         # A generation that was draining has nothing left now: its drain says so, and how many had to be closed.
-        while any(draining.waits for draining in door.draining.values()):
+        while any(draining.ending for draining in door.draining.values()):
             await trio.lowlevel.checkpoint()
 
     async def _all_ended(self, door: Door) -> None:

@@ -16,7 +16,7 @@ from frontdoor.door.refusal import CannotStart
 from frontdoor.door.survivor import KEY, Survivor
 from frontdoor.keeper.link import Held, Link
 from frontdoor.observe.log import Log
-from frontdoor.policy.generation import Seat
+from frontdoor.policy.generation import Seat, State
 from frontdoor.traffic.entries import stream_key
 from frontdoor.traffic.keeping import Keeping
 from frontdoor.traffic.pipes import Pipe
@@ -182,10 +182,15 @@ def _close(fds: Sequence[int]) -> None:
 
 
 def _seats(door: Door) -> dict[tuple[int, int], Seat]:
-    """Those that streams may have, by generation and process: others are no more, or do not serve streams."""
+    """Those that streams may have, by generation and process: others are no more, or do not serve streams.
+
+    One that is ready is a canary: any other candidate has been given up.
+    """
     return {
         (generation.number, seat.process): seat
         for generation in door.fleet.generations.values()
-        if generation is door.switchboard.active or generation.number in door.draining
+        if generation is door.switchboard.active
+        or generation.number in door.draining
+        or generation.state is State.READY
         for seat in generation.seats
     }

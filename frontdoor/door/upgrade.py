@@ -246,13 +246,15 @@ class Upgrades:
 def check_free(doors: Doors) -> None:
     """Raise Refused if this is no time to replace this process: something is under way that it alone knows of."""
     for door in doors:
+        way_out = "wait until that has ended, and try again"
         if door.swap is not None and door.swap.under_way:
             why = f"a swap of the door {door.name} to {door.swap.target} is under way ({door.swap.phase})"
+            way_out = door.swap.way_out
         elif door.switchboard.active is None and not door.trouble and not door.leaving:
             why = f"the door {door.name} is still starting its first generation"
         else:
             continue
-        raise Refused(BUSY, f"{why}: wait until that has ended, and try again; nothing was changed")
+        raise Refused(BUSY, f"{why}: {way_out}; nothing was changed")
 
 
 def _what_serves(doors: Doors) -> str:

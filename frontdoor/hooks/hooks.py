@@ -1,4 +1,4 @@
-"""Hooks: the user's programs, told of what happens. One of them may forbid a swap; the others stop nothing.
+"""Hooks: the user's programs, told of what happens. Two of them may forbid a swap; the others stop nothing.
 
 Whatever a hook does, no traffic waits for it: each kind has a queue of its own, which is bounded, and a task that runs
 its hook for one event after the other.
@@ -17,8 +17,11 @@ from frontdoor.control.wording import count, printable
 from frontdoor.hooks.hook import Hook, environment
 from frontdoor.keeper.link import ChildReport, Link
 
-VETO = "before_swap"
-"""The hook that is asked, and not told."""
+BEFORE_SWAP = "before_swap"
+"""The hook that is asked, and not told, before anything of a candidate is started."""
+
+BEFORE_SWITCH = "before_switch"
+"""The one that is asked when the candidate is ready, and has no stream yet."""
 
 TOLD: dict[str, str] = {
     "backend.ready": "ready",
@@ -26,6 +29,9 @@ TOLD: dict[str, str] = {
     "drain.finished": "drained",
     "backend.exited": "exited",
     "swap.failed": "failed",
+    "swap.rolled_back": "failed",
+    "swap.aborted": "aborted",
+    "swap.vetoed": "aborted",
 }
 """Event → the hook that is told of it. ``hook.failed`` is none of them, and must not be: it would never end."""
 
@@ -111,6 +117,8 @@ class Hooks:
     def publish(self, event: Mapping[str, Any]) -> None:
         """Pass on an event to the hook that wants it, if there is one. Never waits."""
         hook = TOLD.get(event["event"])
+        if event["event"] == "swap.rolled_back" and "reason" not in event:
+            return  # somebody has asked for it: nothing has failed
         if hook is not None and event.get("door", self._door) == self._door and self._command(hook):
             self._queues[hook].put(event)
 
@@ -124,19 +132,18 @@ class Hooks:
         finally:
             self._nursery = None
 
-    @property
-    def vetoes(self) -> bool:
-        """Whether a hook is asked before a swap."""
-        return bool(self._command(VETO))
+    def asks(self, name: str) -> bool:
+        """Whether there is such a hook, ``before_swap`` or ``before_switch``."""
+        return bool(self._command(name))
 
-    async def veto(self, event: Mapping[str, Any]) -> str | None:
-        """Ask ``before_swap``: None to go on, else why not. When this is cancelled the hook is ended."""
-        problem, output = await self._call(VETO, event)
+    async def veto(self, name: str, event: Mapping[str, Any]) -> str | None:
+        """Ask that one: None to go on, else why not. When this is cancelled the hook is ended."""
+        problem, output = await self._call(name, event)
         if not problem:
             return None
         last = next((line.strip() for line in reversed(output) if line.strip()), "")
         said = f": {printable(last)[:SAID_LAST]}" if last else ""
-        return f"the {VETO} hook {problem}{said}"
+        return f"the {name} hook {problem}{said}"
 
     async def settled(self) -> None:
         """Wait until all that was published has been told."""

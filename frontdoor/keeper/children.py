@@ -46,6 +46,14 @@ class Children:
             raise
         return child
 
+    def tell(self, key: str, number: int) -> bool:
+        """Signal a child alone, which is to go on. False when it has exited."""
+        child = self._children.get(key)
+        if child is None or child.status is not None:
+            return False
+        os.kill(child.pid, number)  # until it is reaped, here, the number is nobody else's
+        return True
+
     def signal(self, key: str, number: int) -> bool:
         """Signal the whole group of a child. False when nothing of it is left."""
         child = self._children.get(key)

@@ -215,6 +215,10 @@ class Custody:
         """Signal a child's whole group."""
         return {"sent": self.children.signal(message.body["key"], message.body["number"])}, ()
 
+    def tell(self, message: wire.Message) -> Answer:
+        """Signal a child alone, which is to go on. Not a kind of ``signal``: an older keeper would tell the group."""
+        return {"sent": self.children.tell(message.body["key"], message.body["number"])}, ()
+
     def forget(self, message: wire.Message) -> Answer:
         """The end of a child has been noted: its entry and its output go."""
         key = message.body["key"]
@@ -324,6 +328,7 @@ _OPERATIONS: dict[str, Callable[[Custody, wire.Message], Answer]] = {
     "spawn": Custody.spawn,
     "let_in": Custody.let_in,
     "signal": Custody.signal,
+    "tell": Custody.tell,
     "forget": Custody.forget,
     "served": Custody.served,
     "report": Custody.report,

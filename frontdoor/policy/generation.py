@@ -4,6 +4,8 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from frontdoor.policy.conduct import Conduct
+
 
 class State(enum.StrEnum):
     """Where a generation is in its life. The words are those of ``status``."""
@@ -23,6 +25,8 @@ class Happening(enum.StrEnum):
 
     PROVED_READY = "ready check holds"
     FAILED = "not ready, or exited"
+    TRIED = "begins as a canary"
+    WITHDRAWN = "canary withdrawn"
     SWITCHED_TO = "switch"
     REPLACED = "switch to another"
     EMPTIED = "last stream ended"
@@ -38,6 +42,8 @@ TABLE: dict[tuple[State, Happening], State] = {
     (State.STARTING, Happening.FAILED): State.FAILED,
     (State.STARTING, Happening.ABANDONED): State.STOPPING,
     (State.STARTING, Happening.STOPPED): State.STOPPING,
+    (State.READY, Happening.TRIED): State.READY,
+    (State.READY, Happening.WITHDRAWN): State.DRAINING,
     (State.READY, Happening.SWITCHED_TO): State.ACTIVE,
     (State.READY, Happening.FAILED): State.FAILED,
     (State.READY, Happening.ABANDONED): State.STOPPING,
@@ -46,12 +52,15 @@ TABLE: dict[tuple[State, Happening], State] = {
     (State.ACTIVE, Happening.STOPPED): State.STOPPING,
     (State.DRAINING, Happening.EMPTIED): State.STOPPING,
     (State.DRAINING, Happening.KEPT_WARM): State.WARM,
+    (State.DRAINING, Happening.TRIED): State.READY,
     (State.DRAINING, Happening.SWITCHED_TO): State.ACTIVE,
     (State.DRAINING, Happening.STOPPED): State.STOPPING,
+    (State.WARM, Happening.TRIED): State.READY,
     (State.WARM, Happening.SWITCHED_TO): State.ACTIVE,
     (State.WARM, Happening.COOLED): State.STOPPING,
     (State.WARM, Happening.STOPPED): State.STOPPING,
     (State.STOPPING, Happening.GONE): State.STOPPED,
+    (State.STOPPING, Happening.FAILED): State.FAILED,
 }
 """What is not in the table cannot happen: it raises, and a test finds it."""
 
@@ -123,6 +132,8 @@ class Generation:
     up_bytes: int = 0
     """Of streams that have ended; the relay knows the rest."""
     down_bytes: int = 0
+    conduct: Conduct = field(default_factory=Conduct)
+    """How it treats its streams."""
 
     @property
     def id(self) -> str:

@@ -33,6 +33,11 @@ class Child:
         reply = await self._link.request("signal", key=self.key, number=int(number))
         return bool(reply.body["sent"])
 
+    async def tell(self, number: int) -> bool:
+        """Signal it alone, and not its group: it is to go on. False: it has exited. Raises Refused."""
+        reply = await self._link.request("tell", key=self.key, number=int(number))
+        return bool(reply.body["sent"])
+
     async def kill(self) -> None:
         """SIGKILL to whatever of its group is left, and wait for the end of it."""
         if not self.report.gone.is_set() and await self.signal(signal.SIGKILL):

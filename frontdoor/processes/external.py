@@ -9,7 +9,7 @@ from frontdoor.config import ReadySettings
 from frontdoor.policy.generation import Seat
 from frontdoor.policy.readiness import Readiness
 from frontdoor.processes import health, ready
-from frontdoor.processes.member import Life, Member
+from frontdoor.processes.member import Life, Member, Running
 from frontdoor.processes.place import Place, Say
 from frontdoor.sockets import dial
 from frontdoor.waiting import cut_short
@@ -30,6 +30,11 @@ class External(Member):
     def __repr__(self) -> str:
         return f"<External {self._place.version}#{self._place.number}/{self.seat.process} {self.life}>"
 
+    def adopt(self, running: Running | None) -> None:
+        """Go on with it: it was ready before."""
+        super().adopt(running)
+        self.is_ready()
+
     def stop(self, at_most: float | None = None) -> None:
         """Have nothing to do with it any more. It goes on: it is not ours."""
         self._life.cancel()
@@ -39,15 +44,14 @@ class External(Member):
         try:
             with self._life:
                 await trio.lowlevel.checkpoint()  # it may have been stopped already
-                if self.proved.is_set():
-                    self.is_ready()
-                else:
+                if not self.seat.up:
                     self._say("backend.starting", process=self.seat.process)
                 while True:
                     if not self.seat.up:
                         await self._prove()
                     why = await self._until_down()
                     self.seat.up = False
+                    self.crashed()
                     self.life = Life.DOWN
                     self.reason = self._named(f"it {why}")
                     self._say("backend.exited", process=self.seat.process, reason=self._named(why))

@@ -1,6 +1,7 @@
 """What a backend is made of: one member for each seat."""
 
 import enum
+import time
 from abc import ABC, abstractmethod
 
 import trio
@@ -57,6 +58,10 @@ class Member(ABC):
         """Go on where the door process before this one has left off: it was ready then."""
         self.proved.set()
 
+    async def tell(self, number: int) -> bool:
+        """Signal its main process, which is to go on. False: there is none."""
+        return False
+
     def on_report(self, report: ChildReport) -> bool:
         """The keeper says how a child stands. False when it is another one."""
         return False
@@ -73,6 +78,10 @@ class Member(ABC):
         self.reason = ""
         self.proved.set()
 
+    def crashed(self) -> None:
+        """It does not serve any more, and nobody had asked for that."""
+        self.seat.generation.conduct.crashed(time.monotonic())
+
     def is_over(self) -> None:
         """Nothing more will become of it."""
         self.seat.up = False
@@ -80,5 +89,5 @@ class Member(ABC):
         self.failed.set()
 
     def _health(self) -> HealthSettings | None:
-        """The settings of its health check; None when there is none, or not now: only who is active is asked."""
-        return self._place.health() if self.seat.generation.state is State.ACTIVE else None
+        """The settings of its health check; None when there is none, or not now: only who gets new streams is asked."""
+        return self._place.health() if self.seat.generation.state in (State.ACTIVE, State.READY) else None

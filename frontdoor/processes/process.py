@@ -88,11 +88,19 @@ class Process(Member):
             self._patience.deadline = min(self._patience.deadline, trio.current_time() + at_most)
         self._stopping.set()
 
+    async def tell(self, number: int) -> bool:
+        """Signal it alone, and not its group: it is to go on. Raises Refused."""
+        return self.pid != 0 and await self._child.tell(number)
+
     def on_report(self, report: ChildReport) -> bool:
         """The keeper says how a child stands. False when it is another one."""
         if report.key != self.key:
             return False
+        before = self._child.report.exited.is_set()
         self._child.report.take(report)
+        # Here, and not where its end is dealt with: whoever judges a new release is to know it at this instant.
+        if self._child.report.exited.is_set() and not before and self._is_a_crash():
+            self.crashed()
         return True
 
     def adopt(self, running: Running | None) -> None:
@@ -100,7 +108,7 @@ class Process(Member):
         super().adopt(running)
         if running is None:
             return
-        report, _, _ = self._adopted = running
+        report, _, was_ready = self._adopted = running
         self._starts = report.note["starts"]
         self.restarts = report.note["restarts"]
         self._child = self._next_child()
@@ -108,6 +116,8 @@ class Process(Member):
         with suppress(OSError):
             self._listen_for_ready()  # it has said so; but what it says from now on has to be read
         self.on_report(report)
+        if was_ready and not self._child.report.exited.is_set():
+            self.is_ready()  # here, and not in its task: a swap that goes on at once asks whether it is up
 
     async def run(self) -> None:
         """Live until stopped, or until there is no hope."""
@@ -116,14 +126,11 @@ class Process(Member):
                 began = time.monotonic()
                 running, self._adopted = self._adopted, None
                 try:
-                    if running is None:
-                        output, was_ready = await self._start(), False
-                    else:
-                        _, output, was_ready = running
+                    output = await self._start() if running is None else running[1]
                 except (Refused, OSError) as error:
                     self.reason = f"it could not be started: {error.strerror or error}"
                 else:
-                    await self._live(output, was_ready=was_ready)
+                    await self._live(output)
                 finally:
                     self._stop_listening()
                 if self._stopping.is_set() or not self._may_restart():
@@ -134,6 +141,11 @@ class Process(Member):
                 await self._listener.drop()
         finally:
             self.is_over()
+
+    def _is_a_crash(self) -> bool:
+        """Whether its end, which has come, is one that nobody has asked for, and the first that is heard of it."""
+        given_up = self._unhealthy and self._given_up  # this one: a start after it clears the second of them at once
+        return self.proved.is_set() and not self._stopping.is_set() and not given_up
 
     def _may_restart(self) -> bool:
         # Before it was ever ready, a crash is an answer: the release is bad, and the swap has to say so.
@@ -194,7 +206,7 @@ class Process(Member):
         if self._listener is not None:
             self._listener.close()
 
-    async def _live(self, output: int, *, was_ready: bool) -> None:
+    async def _live(self, output: int) -> None:
         """From the start of one process to its end."""
         began = time.monotonic()
         exited = self._child.report.exited
@@ -206,8 +218,6 @@ class Process(Member):
                 nursery.start_soon(reader.run)
                 if self._notify is not None:
                     nursery.start_soon(self._notify.run)
-                if was_ready and not exited.is_set():
-                    self.is_ready()
                 async with trio.open_nursery() as first:
                     first.start_soon(cancel_after, exited, first.cancel_scope)
                     first.start_soon(cancel_after, self._stopping, first.cancel_scope)
@@ -230,10 +240,11 @@ class Process(Member):
         if not self.seat.up and not await self._prove(began):
             return  # it is being killed
         why = await health.watch(self._check, self._checks.timeout, self._health)
-        if self._child.report.exited.is_set():
-            return  # by itself, in this moment
+        if self._child.report.exited.is_set() or self._stopping.is_set():
+            return  # by itself, or because it was asked to, in this moment
         self.seat.up = False
         self._given_up, self._unhealthy = why, True
+        self.crashed()  # to whoever judges the release it is one: it had to be ended
         with suppress(Refused):  # it only spares a door process after this one a question
             await self._link.request("drop", keys=[ready_key(self.key)])
         until.cancel()

@@ -53,37 +53,51 @@ async def connect(path: str) -> None:
     os.close(await _dial(path))
 
 
-async def http(path: str, target: str, greeting: bytes = b"") -> None:
-    """``GET target`` is answered with 2xx. ``greeting`` goes in front of it: a PROXY header, where one is expected."""
+async def http(path: str, target: str, greeting: bytes = b"", json: bytes | None = None) -> None:
+    """``GET target`` is answered with 2xx; or, with ``json`` as its body, ``POST target``.
+
+    ``greeting`` goes in front of it: a PROXY header, where one is expected. Raises NotReady.
+    """
     import h11  # it is there, but right after a crash: no client waits for it (door.remainder)
 
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=await _dial(path))))
     async with stream:
         connection = h11.Connection(h11.CLIENT)
+        asked = f"{'GET' if json is None else 'POST'} {target}"
         try:
-            status = await _get(stream, connection, target, greeting)
+            with suppress(trio.BrokenResourceError):  # it may have answered already, and not wanted to hear the rest
+                await stream.send_all(greeting + _request(connection, target, json))
+            status = await _answer(stream, connection, asked)
         except h11.RemoteProtocolError as error:
-            raise NotReady(f"GET {target} was answered with something that is not HTTP ({error})") from None
+            raise NotReady(f"{asked} was answered with something that is not HTTP ({error})") from None
         except trio.BrokenResourceError:
-            raise NotReady(f"the connection was closed before GET {target} was answered") from None
+            raise NotReady(f"the connection was closed before {asked} was answered") from None
     if not 200 <= status < 300:
-        raise NotReady(f"GET {target} was answered with {status}")
+        raise NotReady(f"{asked} was answered with {status}")
 
 
-async def _get(stream: trio.SocketStream, connection: "h11.Connection", target: str, greeting: bytes) -> int:
+def _request(connection: "h11.Connection", target: str, json: bytes | None) -> bytes:
     import h11
 
     head = [("Host", "frontdoor"), ("User-Agent", "frontdoor"), ("Accept", "*/*"), ("Connection", "close")]
-    request = h11.Request(method="GET", target=target, headers=head)
-    data = connection.send(request) + connection.send(h11.EndOfMessage())
-    await stream.send_all(greeting + data)
+    if json is None:
+        request = h11.Request(method="GET", target=target, headers=head)
+        return bytes(connection.send(request) + connection.send(h11.EndOfMessage()))
+    head += [("Content-Type", "application/json"), ("Content-Length", str(len(json)))]
+    request = h11.Request(method="POST", target=target, headers=head)
+    return bytes(connection.send(request) + connection.send(h11.Data(json)) + connection.send(h11.EndOfMessage()))
+
+
+async def _answer(stream: trio.SocketStream, connection: "h11.Connection", asked: str) -> int:
+    import h11
+
     status, seen = 0, 0
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
             data = await stream.receive_some(65536)
             if not data and not status:
-                raise NotReady(f"the connection was closed before GET {target} was answered")
+                raise NotReady(f"the connection was closed before {asked} was answered")
             connection.receive_data(data)
         elif isinstance(event, h11.Response):
             status = event.status_code

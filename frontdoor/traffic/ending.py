@@ -21,6 +21,8 @@ GOODBYE_SILENCE = 5.0
 FORCED_GOODBYE = 1.0
 """Seconds for a client to take what is in the pipe and to close, when its stream is closed by a deadline."""
 
+_BY_THE_BACKEND = frozenset({Reason.BACKEND_CLOSED, Reason.BACKEND_RESET, Reason.BACKEND_GONE})
+
 
 class Ending:
     """The streams of a relay, from the first sign of an end to the last descriptor."""
@@ -34,20 +36,23 @@ class Ending:
         self.parting: dict[int, Stream] = {}
         """Streams of which one direction has ended: those whose time is counted."""
 
-    def force(self, stream: Stream, reason: Reason) -> None:
+    def force(self, stream: Stream, reason: Reason, grace: float | None) -> None:
         """End a stream before its time, in order.
 
         What the client still sends is thrown away until it has closed too: closing a socket with unread input sends
-        RST, which would destroy what the client has not read yet.
+        RST, which would destroy what the client has not read yet. After ``grace`` seconds it is sent all the same;
+        None: never, and the goodbye is short.
         """
         if not stream.up.live:
             return
-        until = time.monotonic() + FORCED_GOODBYE
+        patience = FORCED_GOODBYE if grace is None else grace
+        until = time.monotonic() + patience
         if stream.deadline is not None:
             stream.deadline = min(stream.deadline, until)  # it has ended already, for another reason
+            stream.grace = None if stream.grace is None else min(stream.grace, patience)
             return
         stream.reason = reason
-        stream.deadline = until
+        stream.deadline, stream.grace = until, grace
         # Before anything is thrown away: if this process dies in between, nobody may send what comes behind that.
         sockets.shut(stream.down.source, socket.SHUT_RDWR)
         self._deafen(stream.up)
@@ -57,8 +62,11 @@ class Ending:
 
     def last_delivered(self, flow: Flow) -> None:
         """The stream was closed by a deadline, and this was the rest of what it had to say to the client."""
+        stream = flow.stream
         self._end(flow)
-        self._settle(flow.stream)
+        if stream.grace is not None:
+            stream.deadline = time.monotonic() + stream.grace  # it is counted from the FIN
+        self._settle(stream)
 
     def source_ended(self, flow: Flow, events: int) -> None:
         """The source has said all: pass its FIN on. Its pipe is empty, or it would not have been read."""
@@ -69,12 +77,15 @@ class Ending:
             stream.reason = stream.reason or self._blame(stream, Reason.BACKEND_CLOSED)
             if is_hangup(events):
                 self._deafen(stream.up)
+                self._left(stream)
         self._end(flow)
         self._settle(stream)
 
     def hung_up(self, flow: Flow) -> None:
         """A side that had finished sending before has now closed, or reset: it does not receive any more either."""
         self._deafen(flow.twin)
+        if flow is flow.stream.down:
+            self._left(flow.stream)
         self._settle(flow.stream)
 
     def source_failed(self, flow: Flow) -> None:
@@ -88,6 +99,7 @@ class Ending:
         # answered before is delivered already; the client gets a FIN behind it, since a RST could destroy that.
         stream.reason = stream.reason or self._blame(stream, Reason.BACKEND_RESET)
         self._deafen(stream.up)
+        self._left(stream)
         self._end(flow)
         self._settle(stream)
 
@@ -96,6 +108,8 @@ class Ending:
         stream = flow.stream
         if flow is stream.up:
             stream.reason = stream.reason or self._blame(stream, Reason.BACKEND_CLOSED)
+            if stream.down.ended:
+                self._left(stream)
         else:
             stream.reason = stream.reason or Reason.CLIENT_RESET
         self._deafen(flow)
@@ -105,6 +119,18 @@ class Ending:
     def _blame(stream: Stream, reason: Reason) -> Reason:
         # A slow client may hear of it so late that another process has that seat.
         return Reason.BACKEND_GONE if stream.since < stream.seat.born or stream.seat.gone() else reason
+
+    @staticmethod
+    def _left(stream: Stream) -> None:
+        """The backend has gone, in both directions: one that goes early, and without a word, has failed its client.
+
+        Not where the client was the first to end it: that is what a look at whether the port is open comes to.
+        """
+        if stream.down.moved or stream.reason not in _BY_THE_BACKEND:
+            return
+        if time.monotonic() - stream.since < stream.gate.limits.early:
+            generation = stream.seat.generation
+            generation.conduct.closed_early(generation.total)
 
     def _deafen(self, flow: Flow) -> None:
         """Nobody receives this direction any more: go on reading, so that the source can finish, and throw it away.

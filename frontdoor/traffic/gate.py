@@ -18,6 +18,8 @@ class Limits:
     hold_timeout: float
     idle_timeout: float
     half_close_timeout: float
+    early: float = 1.0
+    """A backend that ends a stream sooner than this after its start, without having said a word, has failed it."""
 
 
 def _nobody(resource: str) -> None:

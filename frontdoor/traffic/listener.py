@@ -1,31 +1,26 @@
-"""Accepting clients, and giving each of them a backend.
+"""Accepting clients, each of whom is then given a backend.
 
-The fast path is synchronous: accept, lease, dial (a Unix socket connects at once), join. A client for whom there is no
-backend right now waits in a queue: nobody is refused while there is hope. One task for each queue asks for them all. A
-task for each client was tried: a thousand that wait, each asking ten times a second, take a whole core.
+The fast path is synchronous: accept, lease, dial (a Unix socket connects at once), join. The last three are
+:mod:`~frontdoor.traffic.seating`.
 """
 
-import enum
 import math
 import os
-import random
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import trio
 
-from frontdoor.policy.generation import Seat
 from frontdoor.policy.ledger import Reason
-from frontdoor.proxy_header import encode
-from frontdoor.sockets import NO_ROOM, accept, dial
+from frontdoor.sockets import NO_ROOM, accept
 from frontdoor.traffic.gate import Gate
 from frontdoor.traffic.greeting import Greeting
 from frontdoor.traffic.relay import Relay
+from frontdoor.traffic.seating import Seating
 from frontdoor.traffic.unseated import Unseated
 
 ACCEPTS = 64
@@ -38,48 +33,6 @@ EPISODE = 10.0
 """Seconds in which nobody had to wait: when a limit is reached after them, it is said again. Else a door that works at
 its limit would say so with every client."""
 
-FIRST_RETRY, LONGEST_RETRY = 0.002, 0.1
-"""Seconds between two dials for those who wait; doubled each time in vain, and jittered."""
-
-
-class _Dial(enum.Enum):
-    """What came of a dial."""
-
-    JOINED = enum.auto()
-    FULL = enum.auto()
-    """The backend is there, and its backlog is full."""
-    NOBODY = enum.auto()
-
-
-def _introduce(version: str, backend_fd: int, client_fd: int, address: object, destination: object) -> None:
-    """Tell a backend that was dialled just now who its client is.
-
-    It fits at once: a fresh Unix socket takes some 2 KiB in one piece even where its buffer is the smallest that there
-    can be (socket(7), unix(7)). Raises OSError, and closes the backend's socket, when the backend has gone meanwhile.
-    """
-    try:
-        if destination is None:
-            client = socket.socket(fileno=client_fd)
-            try:
-                destination = client.getsockname()
-            finally:
-                client.detach()
-        os.write(backend_fd, encode(version, address, destination))
-    except OSError:
-        os.close(backend_fd)
-        raise
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A client that was accepted and has no backend yet."""
-
-    fd: int
-    address: object
-    destination: object
-    """Where it had connected to, if a PROXY header said so; None: to the socket that it is on."""
-    since: float
-
 
 class Listener:
     """The doors' listening sockets, served by the relay's loop."""
@@ -90,18 +43,24 @@ class Listener:
         self._room = room
         self._gates: set[Gate] = set()
         """Those that were opened, and were not finished."""
-        self._nursery = nursery
-        """Of the queues' tasks."""
-        self._queues: dict[Gate, deque[_Waiting]] = {}
-        """Of those who wait for a backend; there is one while somebody waits."""
         self._paused_at: dict[Gate, float] = {}
         """When a gate last had to stop because of a limit, on the monotonic clock."""
-        self._short: set[Gate] = set()
-        """Gates where somebody waits because there was no descriptor for his backend. He goes first: if others were let
-        in, each descriptor that comes free would become one more client without a backend."""
+        self._seating = Seating(relay, nursery)
+        self._seat = self._seating.seat
         self._greeting = Greeting(relay, nursery, self._seat)
-        self.held = False
+
+    @property
+    def held(self) -> bool:
         """Nobody is given a backend: those who wait are being handed to another process."""
+        return self._seating.held
+
+    @held.setter
+    def held(self, held: bool) -> None:
+        self._seating.held = held
+
+    def waiting(self, gate: Gate) -> int:
+        """How many clients of that gate wait for a backend."""
+        return self._seating.waiting(gate)
 
     def open(self, gate: Gate) -> None:
         """Accept at this gate. Harmless when it does already."""
@@ -147,15 +106,11 @@ class Listener:
     def dismiss(self, gate: Gate) -> None:
         """Turn away who still waits for a backend, or owes his PROXY header: there will be none."""
         self._greeting.dismiss(gate)
-        queue = self._queues.get(gate, deque())
-        while queue:
-            self._turn_away(gate, queue.popleft(), Reason.SHUTDOWN)
+        self._seating.dismiss(gate)
 
     def unseated(self) -> Iterator[tuple[Gate, Unseated]]:
         """Those who have no backend yet. They are to be copied, and stay here."""
-        for gate, queue in self._queues.items():
-            for client in queue:
-                yield gate, Unseated(client.fd, client.address, client.destination, client.since)
+        yield from self._seating.unseated()
         yield from self._greeting.unseated()
 
     def take_up(self, gate: Gate, client: Unseated) -> None:
@@ -186,7 +141,7 @@ class Listener:
             if ledger.open >= gate.limits.connections:
                 self._pause(gate, "limits.connections")
                 return count
-            if self._short or (len(self._gates) > 1 and self._is_crowded(gate)):
+            if self._seating.short or (len(self._gates) > 1 and self._is_crowded(gate)):
                 self._pause(gate, "open files")
                 return count
             try:
@@ -214,93 +169,6 @@ class Listener:
         share = self._room // (SHARES * len(self._gates))
         taken = sum(max(other.ledger.open, share) for other in self._gates if other is not gate)
         return gate.ledger.open + taken >= self._room
-
-    def _seat(
-        self, gate: Gate, client_fd: int, address: object, destination: object = None, since: float | None = None
-    ) -> None:
-        """Give an accepted client a backend; if there is none, or if others wait already, he waits in the queue.
-
-        ``since``: when he began to wait, if that is not now.
-        """
-        queue = self._queues.get(gate)
-        if queue is None:
-            if not self.held and self._try(gate, client_fd, address, destination) is _Dial.JOINED:
-                return
-            queue = self._queues[gate] = deque()
-            self._nursery.start_soon(self._serve, gate, queue)
-        queue.append(_Waiting(client_fd, address, destination, time.monotonic() if since is None else since))
-
-    def _try(self, gate: Gate, client_fd: int, address: object, destination: object) -> _Dial:
-        """Lease, dial, join. The lease is on whatever is active at this instant.
-
-        A process that does not take the client, because it hangs with a full backlog or has just died, must not keep
-        him from its siblings: all that are up are tried.
-        """
-        outcome = _Dial.NOBODY
-        tried: tuple[Seat, ...] = ()
-        while (seat := gate.switchboard.lease(tried)) is not None:
-            try:
-                backend_fd = dial(seat.address)
-                if backend_fd is not None:
-                    if seat.proxy_protocol != "off":
-                        _introduce(seat.proxy_protocol, backend_fd, client_fd, address, destination)
-                    self._relay.join(gate, seat, address, client_fd, backend_fd)
-                    self._short.discard(gate)
-                    return _Dial.JOINED
-                outcome = _Dial.FULL
-            except OSError as error:
-                # Nobody listens there, or there is no descriptor to be had: what a waiting client waits for.
-                if error.errno in NO_ROOM:
-                    self._short.add(gate)
-                else:
-                    seat.missed()
-            gate.switchboard.forgo(seat)
-            tried = (*tried, seat)
-        return outcome
-
-    async def _serve(self, gate: Gate, queue: deque[_Waiting]) -> None:
-        """Ask for a backend until nobody waits any more."""
-        pause = FIRST_RETRY
-        try:
-            while queue:
-                await trio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = FIRST_RETRY if self._ask(gate, queue) else min(pause * 2, LONGEST_RETRY)
-        finally:
-            del self._queues[gate]
-            self._short.discard(gate)
-            while queue:  # only if it was cancelled
-                self._turn_away(gate, queue.popleft(), Reason.SHUTDOWN)
-
-    def _ask(self, gate: Gate, queue: deque[_Waiting]) -> bool:
-        """Seat those who wait, first come first served, until there is no place; whether there was one.
-
-        Each lease is anew: when a switch comes in between, they go to the new generation. They wait for
-        ``hold_timeout``; for a backend that is there, and only has a full backlog, for ``connect_timeout`` if that is
-        longer.
-        """
-        if self.held:
-            return False
-        self._short.discard(gate)  # perhaps it is something else by now that they wait for
-        before = len(queue)
-        for _ in range(min(before, ACCEPTS)):
-            outcome = self._try(gate, queue[0].fd, queue[0].address, queue[0].destination)
-            if outcome is not _Dial.JOINED:
-                break
-            queue.popleft()
-        else:
-            return True
-        seated = len(queue) < before
-        limits = gate.limits
-        longest = max(limits.hold_timeout, limits.connect_timeout if outcome is _Dial.FULL else 0.0)
-        now = time.monotonic()
-        while queue and now - queue[0].since >= longest:
-            self._turn_away(gate, queue.popleft(), Reason.NO_BACKEND)
-        return seated
-
-    @staticmethod
-    def _turn_away(gate: Gate, client: _Waiting, reason: Reason) -> None:
-        os.close(client.fd)
-        gate.ledger.end(reason)
 
     def _pause(self, gate: Gate, limit: str) -> None:
         """Stop accepting until somebody leaves, or until the next sweep."""

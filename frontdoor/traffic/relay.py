@@ -223,11 +223,21 @@ class Relay:
         self._make_room(max(up.source, down.source))
         self._flows[up.source], self._flows[down.source] = up, down
 
-    def close(self, stream: Stream, reason: Reason) -> None:
-        """End a stream in order: what is in its pipe is delivered, then FIN, then a short goodbye."""
+    def close(self, stream: Stream, reason: Reason, grace: float | None = None) -> None:
+        """End a stream in order: what is in its pipe is delivered, then FIN, then a short goodbye.
+
+        With a ``grace`` in seconds the goodbye lasts that long, and ends with RST. What is in the pipe has to be taken
+        in as much time, so that a client who reads nothing is reset after it.
+        """
         self.events += 1
-        self._ending.force(stream, reason)
+        self._ending.force(stream, reason, grace)
         self._plumbing.close_now()
+
+    def reset(self, stream: Stream) -> None:
+        """The time of a stream's goodbye is over: the client gets RST."""
+        assert stream.reason is not None
+        sockets.reset(stream.up.source)
+        self.abandon(stream, stream.reason)
 
     def abandon(self, stream: Stream, reason: Reason) -> None:
         """End a stream at once, whatever is in its pipes. One that says goodbye has its reason already."""

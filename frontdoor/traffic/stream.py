@@ -94,6 +94,7 @@ class Stream:
         "deadline",
         "down",
         "gate",
+        "grace",
         "kept",
         "lent",
         "number",
@@ -128,6 +129,8 @@ class Stream:
         """The first thing that ended one of its directions."""
         self.deadline: float | None = None
         """Only the goodbye is left: wait for the client's own end until then."""
+        self.grace: float | None = None
+        """It was closed by us, and gets a RST so many seconds after its FIN, at ``deadline``; None: it gets none."""
 
     @property
     def stamp(self) -> float:

@@ -35,7 +35,10 @@ class Sweeper:
 
     def _part(self, stream: Stream, now: float) -> None:
         silent = now - stream.stamp
-        if stream.deadline is not None:
+        if stream.grace is not None:
+            if stream.deadline is not None and now >= stream.deadline:
+                self._relay.reset(stream)
+        elif stream.deadline is not None:
             if now >= stream.deadline or silent >= GOODBYE_SILENCE:
                 assert stream.reason is not None
                 self._relay.abandon(stream, stream.reason)

@@ -26,9 +26,9 @@ PROTECTED_FROM = 1.0
 SLACK = 0.5
 """Seconds more until one has it from frontdoor: streams are protected in batches."""
 
-SMALL_BUFFER = 4096  # bytes in the kernel for whoever is slow: what is on its way fills the door's pipes
+SMALL_BUFFER = 16_384  # bytes in the kernel for whoever is slow: what is on its way fills the door's pipes
 SLOW = 200_000  # bytes a second at the most that a slow reader takes
-SLOW_APP = 4_000_000  # and that a slow app does: what it has not taken when the crowd leaves is all waited for
+SLOW_APP = 1_000_000  # and that a slow app does: what it has not taken when the crowd leaves is all waited for
 LONGEST_STAY = 3.0  # seconds, of a visitor
 PATIENCE = 60.0  # seconds until all have left
 ALIVE_WITHIN = 30.0  # seconds in which everybody must have done something more

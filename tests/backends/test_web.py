@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio_websocket import ConnectionClosed
 
 from backends.running import ROOT, App, app, listening
 from load import Clients, Load
@@ -15,8 +16,8 @@ from load import Clients, Load
 EVERYTHING = Clients(websockets=4, new=2, keep_alive=2, slow=1, stream=2, upload=2)
 
 
-def web(folder: Path) -> contextlib.AbstractAsyncContextManager[App]:
-    return app("web.py", str(folder / "web.sock"))
+def web(folder: Path, **env: str) -> contextlib.AbstractAsyncContextManager[App]:
+    return app("web.py", str(folder / "web.sock"), **env)
 
 
 async def test_every_route(tmp_path: Path) -> None:
@@ -55,6 +56,34 @@ async def test_a_websocket_says_who_it_is_then_echoes(tmp_path: Path, path: str)
         for message in ("text", "", b"bytes", b""):
             await ws.send_message(message)
             assert await ws.get_message() == message
+
+
+async def test_told_that_it_drains_it_asks_its_clients_to_come_back(tmp_path: Path) -> None:
+    async with web(tmp_path, DRAIN_KEY="3f1d8a") as v1, v1.websocket("/ws") as ws, v1.websocket("/echo") as other:
+        for wrong in ("/drain", "/drain?key=", "/drain?key=3f1d8b"):
+            assert (await v1.get(wrong, method="POST")).status == 404
+        assert (await v1.get("/drain?key=3f1d8a")).status == 404, "a browser that prefetches asks nobody to leave"
+
+        for client in (ws, other):
+            await client.get_message()
+            await client.send_message("before")
+            assert await client.get_message() == "before"
+        told = await v1.get("/drain?key=3f1d8a", method="POST", body=b"more than a socket's buffer takes: " * 30_000)
+        assert (told.status, json.loads(told.body)) == (200, {"asked": 2})
+        for client in (ws, other):
+            with pytest.raises(ConnectionClosed), trio.fail_after(10):
+                await client.get_message()
+            assert client.closed is not None
+            assert client.closed.code == 1012
+        assert (await v1.get("/healthz")).status == 200, "it goes on serving"
+        async with v1.websocket("/ws") as ws:
+            assert json.loads(await ws.get_message())["pid"] == v1.process.pid
+        assert json.loads((await v1.get("/drain?key=3f1d8a", method="POST")).body) == {"asked": 0}
+
+
+async def test_without_a_key_in_its_environment_nobody_can_send_its_clients_away(tmp_path: Path) -> None:
+    async with web(tmp_path) as v1:
+        assert (await v1.get("/drain?key=", method="POST")).status == 404
 
 
 async def test_sigterm_ends_it(tmp_path: Path) -> None:

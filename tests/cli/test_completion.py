@@ -26,7 +26,8 @@ async def test_a_version_is_one_that_the_running_frontdoor_knows(shell: Shell, d
     door.state["doors"][0]["generations"].append({"id": "v0#0", "state": "stopped"})
     assert await complete(shell, "frontdoor", "swap", "") == ["v1", "v2", "v3", "v2#2", "v1#1"]
     assert await complete(shell, "frontdoor", "drain", "--now", "v1") == ["v1", "v1#1"]
-    # Not asked of anybody: the verbs themselves.
+    # Not asked of anybody: shares, and the verbs themselves.
+    assert await complete(shell, "frontdoor", "canary", "5") == ["5%", "50%"]
     assert await complete(shell, "frontdoor", "re") == ["restart", "reload", "resume"]
     assert await complete(shell, "frontdoor", "swop", "v") == []
 

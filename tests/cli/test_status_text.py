@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from control.fakedoor import status
-from frontdoor.cli.status_text import render
+from frontdoor.cli.status_text import SLOW_MS, render
+from frontdoor.policy.conduct import SLOW
 
 
 def shown(doors: tuple[str, ...] = ("main",), generation: dict[str, Any] | None = None, **door: Any) -> str:
@@ -25,6 +26,81 @@ def test_what_a_rollback_would_do() -> None:
     assert "  previous: v1#1 (a rollback starts it again)" in shown(generation={"state": "stopped"})
     assert "  previous: v0 (a rollback starts it again)" in shown(previous="v0")
     assert "previous" not in shown(previous=None)
+
+
+CANARY: dict[str, Any] = {
+    "generation": "v2#2",
+    "base": "v1#1",
+    "share": "5%",
+    "by": "address",
+    "steps": ["1%", "5%", "25%", "100%"],
+    "every_s": 300.0,
+    "next_step_s": 250.0,
+    "sides": [
+        {
+            "generation": "v2#2",
+            "streams": 50,
+            "failed_dials": 2,
+            "early_closes": 1,
+            "crashes": 0,
+            "dial_ms": {"mean": 0.0512, "slowest": 1.31},
+        },
+        {
+            "generation": "v1#1",
+            "streams": 950,
+            "failed_dials": 0,
+            "early_closes": 0,
+            "crashes": 0,
+            "dial_ms": {"mean": None, "slowest": None},
+        },
+    ],
+}
+
+
+def test_both_sides_of_a_canary_stand_next_to_each_other() -> None:
+    lines = shown(canary=CANARY).splitlines()
+    assert lines[3:7] == [
+        "  canary: v2#2 gets 5% of new connections by address; 25% in 4 m 10 s, then 100%",
+        "    CANARY  SHARE  STREAMS  FAILED DIALS  EARLY CLOSES  CRASHES  MEAN DIAL  SLOWEST DIAL",
+        "    v2#2       5%       50             2             1        0   0.051 ms        1.3 ms",
+        "    v1#1      95%      950             0             0        0          -             -",
+    ]
+
+
+def test_a_canary_that_waits_for_somebody_says_what_for() -> None:
+    by_hand = shown(canary=CANARY | {"share": "0.05%", "by": "stream", "next_step_s": None})
+    canary = "v2#2 gets 0.05% of new connections, until frontdoor canary, promote or rollback"
+    assert f"\n  canary: {canary}\n" in by_hand
+    assert [line.split()[:2] for line in by_hand.splitlines()[5:7]] == [["v2#2", "0.05%"], ["v1#1", "99.95%"]]
+
+
+def test_a_probation_and_a_pause_say_how_long_they_last() -> None:
+    swap = {"number": 3, "phase": "baking", "from": "v1#1", "to": "v2#2", "elapsed_s": 12.0, "bake_left_s": 18.0}
+    text = shown(swap=swap, paused=True, paused_for_s=75.0)
+    assert "\n  swap 3 under way: v1#1 → v2#2, baking for 12 s, 18 s of its probation left\n" in text
+    assert "v2#2 is active, paused for another 1 m 15 s\n" in text
+
+
+def test_what_a_generation_failed_at() -> None:
+    assert SLOW_MS == 1000 * SLOW, "what makes a drain wait can be seen here"
+    failures = {"dials": 2, "early_closes": 1, "crashes": 2}
+    text = shown(generation={"failures": failures, "dial_ms": {"mean": 3.456, "slowest": 1500.0}})
+    assert text.splitlines()[-1] == (
+        "  v1#1: 2 dials failed, 1 stream closed early, 2 crashes, its slowest dial took 1.5 s, the mean is 3.5 ms"
+    )
+    nothing = {"dials": 0, "early_closes": 0, "crashes": 0}
+    assert "v1#1:" not in shown(generation={"failures": nothing, "dial_ms": {"mean": 1.0, "slowest": 249.0}})
+    assert "v1#1:" not in shown(generation={"failures": nothing, "dial_ms": {"mean": None, "slowest": None}})
+
+
+def test_a_drain_that_waits_says_why_and_not_when() -> None:
+    drain = {"closed": 2, "closes_from_s": 0.0, "deadline_s": 12.0, "waits": "a dial of v2#2 has failed"}
+    assert shown(generation={"drain": drain}).splitlines()[-1] == (
+        "  v1#1 drains: 6 streams left, 2 closed, closing waits: a dial of v2#2 has failed"
+    )
+    assert shown(generation={"drain": drain | {"waits": None}}).splitlines()[-1] == (
+        "  v1#1 drains: 6 streams left, 2 closed, closing them now, all are closed in 12 s"
+    )
 
 
 def test_a_door_in_trouble_and_one_that_is_not() -> None:

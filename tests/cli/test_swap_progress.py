@@ -16,7 +16,28 @@ from frontdoor.control.events import VOCABULARY
         ({"event": "backend.exited", "generation": "v2#2", "reason": "exited with code 1"}, "v2#2 exited with code 1"),
         ({"event": "backend.restarting", "generation": "v2#2", "delay_s": 0.25}, "v2#2 is started again"),
         ({"event": "swap.rolled_back", "from": "v2#2", "to": "v1#1"}, "rolled back from v2#2 to v1#1"),
-        ({"event": "swap.rolled_back", "to": "v1#1", "reason": "it exited"}, "rolled back to v1#1: it exited"),
+        # Why, is what the result says, and what it printed last.
+        ({"event": "swap.rolled_back", "to": "v1#1", "reason": "it exited", "output": ["x"]}, "rolled back to v1#1"),
+        ({"event": "swap.started", "swap": 3, "to": "v2#2", "canary": "5%"}, "swap 3 to v2#2, as a canary with 5%"),
+        (
+            {"event": "canary.share", "from": "v1#1", "to": "v2#2", "share": "25%"},
+            "canary: v2#2 gets 25% of new connections, v1#1 the rest",
+        ),
+        (
+            {"event": "swap.switched", "to": "v2#2", "bake_s": 90.0},
+            "switched: new connections go to v2#2, on probation for 1 m 30 s",
+        ),
+        ({"event": "swap.stays", "to": "v2#2", "reason": "no process is up"}, "v2#2 stays: no process is up"),
+        (
+            {"event": "drain.waits", "generation": "v1#1", "reason": "a dial of v2#2 has failed"},
+            "v1#1 waits before more of its streams are closed: a dial of v2#2 has failed",
+        ),
+        ({"event": "drain.resumed", "generation": "v1#1"}, "v1#1 goes on to close its streams"),
+        (
+            {"event": "drain.notify_failed", "generation": "v1#1", "reason": "it was not told: it answered 404"},
+            "v1#1: it was not told: it answered 404",
+        ),
+        ({"event": "paused", "door": "main", "for_s": 30.0}, "paused: clients wait, for 30 s"),
         ({"event": "generation.warm", "generation": "v1#1", "for_s": 900.0}, "v1#1 kept warm for 15 m"),
         ({"event": "generation.warm", "generation": "v1#1"}, "v1#1 kept warm"),
         (

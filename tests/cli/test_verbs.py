@@ -192,7 +192,8 @@ async def test_pause_and_resume(shell: Shell, door: FakeDoor) -> None:
     assert (result.exit_code, result.out) == (0, "main is paused: clients wait in the backlog\n")
     result = await shell.run("resume", "--door", "main", "--json")
     assert (result.json["result"], result.json["exit_code"]) == ("resumed", 0)
-    assert door.calls == [("pause", "main"), ("resume", "main")]
+    assert (await shell.run("pause", "--for", "1m")).exit_code == 0
+    assert door.calls == [("pause", "main"), ("resume", "main"), ("pause", "main", 60.0)]
 
 
 async def test_what_is_of_all_doors_takes_none(shell: Shell, door: FakeDoor) -> None:

@@ -18,6 +18,8 @@ DIFFERENT = {
     "[hooks]\nready = ['mail']\ntimeout = '5s'": ["hooks.ready", "hooks.timeout"],
     "[drain]\ntimeout = '5s'": ["drain.timeout"],  # and not close_over, which follows from it
     "[drain]\ntimeout = '5s'\nclose_over = '1s'": ["drain.timeout", "drain.close_over"],
+    "[drain]\nnotify = 'SIGUSR1'\nclose_rate = 5": ["drain.close_rate", "drain.notify"],
+    "[swap]\nbake = '30s'\n[probation]\nfailures = 6": ["swap.bake", "probation.failures"],
     API: ["doors.api"],
     "[frontdoor]\nlog_level = 'debug'\nruntime_dir = 'r'": ["frontdoor.runtime_dir", "frontdoor.log_level"],
 }

@@ -91,7 +91,7 @@ BAD = {
         "1: lisen: unknown key; the nearest known one is listen",
         (
             "6: api: unknown key; known here are listen, active, protocol, accept_proxy, backends, ready, health, "
-            "drain, swap, limits, hooks, frontdoor, doors"
+            "drain, swap, probation, limits, hooks, frontdoor, doors"
         ),
     ],
     f"accept_proxy = ['::1']\n{door(1, 'web')}[drain]\ntimeot = '5s'": [

@@ -138,6 +138,12 @@ env = {}""": [
             '$NOTIFY_SOCKET; write "connect" or "http:/path"'
         )
     ],
+    "[backends.v1]\ncommand = ['a']\n[backends.v2]\nsocket = 'a.sock'\n[drain]\nnotify = 'SIGUSR1'": [
+        (
+            "8: drain.notify: a signal cannot arrive: frontdoor does not start backends.v2, and knows no process to "
+            'send it to; write "http:/path", or ""'
+        )
+    ],
     "[backends.v1]\nsocket = 'run/control.sock'\n[backends.v2]\nsocket = '{runtime_dir}/../door.sock'": [
         "4: backends.v1.socket: frontdoor itself listens there; write the path on which the backend does",
         "6: backends.v2.socket: frontdoor itself listens there; write the path on which the backend does",
@@ -157,6 +163,11 @@ env = {}""": [
 @pytest.mark.parametrize(("text", "problems"), BAD.items())
 def test_what_an_external_backend_cannot_have_is_named_with_its_line(text: str, problems: list[str]) -> None:
     assert refusal(text) == problems
+
+
+@pytest.mark.parametrize("notify", ["", "http:/drain"])
+def test_it_can_be_told_over_its_socket_that_it_drains(notify: str) -> None:
+    assert backend(f"[backends.v1]\nsocket = 'a.sock'\n[drain]\nnotify = '{notify}'").external
 
 
 def test_below_a_door_the_names_are_whole() -> None:

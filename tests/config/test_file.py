@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontdoor.config import ConfigError, Problem, ReadyCheck, Settings, load, parse
+from frontdoor.config import ConfigError, DrainNotify, Problem, ReadyCheck, Settings, load, parse
 from nobody import without_rights
 
 SAMPLE = Path(__file__).with_name("sample.toml").read_text()
@@ -51,13 +51,16 @@ def test_the_contracts_sample_is_valid_and_means_what_it_says() -> None:
     assert ready.check == ReadyCheck("connect")
     assert (ready.interval, ready.timeout, ready.successes, ready.deadline) == (0.25, 2, 1, 30)
     assert (drain.timeout, drain.shutdown_timeout, drain.close_over) == (3600, 30, 600)
+    assert (drain.close_rate, drain.close_first, drain.close_grace) == (0, "oldest", 5)
+    assert (drain.notify, drain.notify_timeout) == (DrainNotify("off"), 5)
     assert (limits.connections, limits.connect_timeout, limits.hold_timeout) == (0, 5, 10)
     assert (limits.idle_timeout, limits.half_close_timeout) == (math.inf, 60)
 
-    health, swap, hooks = door.health, door.swap, door.hooks
+    health, swap, probation, hooks = door.health, door.swap, door.probation, door.hooks
     assert health is not None, "with [health] in it, health is on"
     assert (health.interval, health.failures) == (5, 3)
     assert (swap.bake, swap.keep_warm, swap.max_generations) == (0, 900, 5)
+    assert (probation.crashes, probation.failures, probation.early) == (1, 5, 1)
     assert (hooks.before_swap, hooks.timeout, door.accept_proxy) == ((), 30, ())
     assert (backend.listen_fd, backend.proxy_protocol, backend.external) == (False, "off", False)
 
@@ -69,7 +72,7 @@ def test_the_contracts_sample_is_valid_and_means_what_it_says() -> None:
 def test_three_keys_are_a_config_and_the_rest_but_health_is_as_in_the_sample() -> None:
     small, sample = parse(MINIMAL, "/srv/config.toml"), parse(SAMPLE, "/srv/config.toml")
     assert small.frontdoor == sample.frontdoor
-    for name in ("ready", "drain", "swap", "limits", "hooks", "protocol", "accept_proxy"):
+    for name in ("ready", "drain", "swap", "probation", "limits", "hooks", "protocol", "accept_proxy"):
         assert getattr(small.doors["main"], name) == getattr(sample.doors["main"], name)
 
 
@@ -186,7 +189,7 @@ command = ["app"]
 timeot = "1h"
 close_over = "2h"
 [doors.api.swap]
-bake = "1s"
+bake = "never"
 [doors.web]
 listen = ["127.0.0.1:82"]
 runtime_dir = "run"
@@ -225,7 +228,7 @@ swpa.bake = "1s"
             'because of the dot: write [doors.api.backends."1.2"]'
         ),
         "config.toml:19: doors.api.drain.timeot: unknown key; the nearest known one is doors.api.drain.timeout",
-        'config.toml:22: doors.api.swap.bake: is not built yet; leave it at its default ("0s")',
+        'config.toml:22: doors.api.swap.bake: cannot be "never"',
         'config.toml:23: doors.web.active: is missing; write active = "v1" to serve the version v1',
         'config.toml:23: doors.web.backends: is missing; write [doors.web.backends."*"] with a command below it',
         "config.toml:25: doors.web.runtime_dir: unknown key; the nearest known one is frontdoor.runtime_dir",

@@ -1,5 +1,6 @@
 import json
 import math
+import signal
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from frontdoor.config import ConfigError, ReadyCheck, ReadySettings, Settings, UnknownVersion, parse
+from frontdoor.config import ConfigError, DrainNotify, ReadyCheck, ReadySettings, Settings, UnknownVersion, parse
 from frontdoor.config.units import LONGEST, parse_duration
 
 # Three lines, so that what a test adds begins on line 4.
@@ -62,6 +63,37 @@ BAD = {
         "5: drain.close_over: 90m is longer than the drain's timeout (1h), of which it is a part"
     ),
     "[drain]\ntimeout = 'never'\nclose_over = 'never'": '6: drain.close_over: cannot be "never"',
+    "[drain]\nclose_rate = -1": "5: drain.close_rate: must be 0 or more, not -1",
+    "[drain]\nclose_rate = 0.5": "5: drain.close_rate: must be a whole number, not a number with a fraction",
+    "[drain]\nclose_first = 'newest'": '5: drain.close_first: must be "oldest" or "idle", not "newest"',
+    "[drain]\nclose_grace = 'never'": '5: drain.close_grace: cannot be "never"',
+    "[drain]\nnotify_timeout = 'never'": '5: drain.notify_timeout: cannot be "never"',
+    "[drain]\nnotify_timeout = '0s'": '5: drain.notify_timeout: must be longer than 0; write "1s", for one',
+    "[drain]\nnotify = true": (
+        '5: drain.notify: true tells nobody: write a signal ("SIGUSR1"), a request ("http:/drain"), or "" for neither'
+    ),
+    "[drain]\nnotify = '/drain'": (
+        '5: drain.notify: "/drain" is neither a signal nor a request: '
+        'write a signal ("SIGUSR1"), a request ("http:/drain"), or "" for neither'
+    ),
+    "[drain]\nnotify = 'http:drain'": (
+        '5: drain.notify: "http:drain": the path must begin with "/", as in "http:/drain"'
+    ),
+    "[drain]\nnotify = 'http://app/drain'": (
+        '5: drain.notify: "http://app/drain": write the path only, as "http:/drain": the backend is known'
+    ),
+    "[drain]\nnotify = 'SIGUSR3'": '5: drain.notify: "SIGUSR3" is not a signal; the nearest one is "SIGUSR2"',
+    "[drain]\nnotify = 'KILL'": (
+        '5: drain.notify: "KILL" cannot be caught: it would end or stop the process, and not tell it'
+    ),
+    "[swap]\nbake = 'never'": '5: swap.bake: cannot be "never"',
+    "[swap]\nbake = 30": '5: swap.bake: a duration is a string with a unit: write "30s"',
+    "[probation]\ncrashes = 0": "5: probation.crashes: must be 1 or more, not 0",
+    "[probation]\nfailures = 0": "5: probation.failures: must be 1 or more, not 0",
+    "[probation]\nfailures = 101": "5: probation.failures: must be 100 or less, not 101",
+    "[probation]\nearly = 'never'": '5: probation.early: cannot be "never"',
+    "[probation]\nfailurs = 3": "5: probation.failurs: unknown key; the nearest known one is probation.failures",
+    "crashes = 2": "4: crashes: unknown key; the nearest known one is probation.crashes",
     "[ready]\ninterval = 'never'": '5: ready.interval: cannot be "never"',
     "[ready]\ninterval = '0s'": '5: ready.interval: must be longer than 0; write "250ms", for one',
     "[ready]\ntimeout = '0ms'": '5: ready.timeout: must be longer than 0; write "never" for no limit',
@@ -135,6 +167,13 @@ def test_the_three_checks_are_told_apart() -> None:
     assert [str(check) for check in checks] == ["connect", "notify", "http:/healthz?full=1"]
 
 
+NOTIFY = {
+    "": DrainNotify("off"),
+    "SIGUSR1": DrainNotify("signal", "SIGUSR1"),
+    "HUP": DrainNotify("signal", "SIGHUP"),
+    "http:/drain?now=1": DrainNotify("http", "/drain?now=1"),
+}
+
 longer_than_0 = st.integers(1, int(LONGEST * 1000)).map(lambda count: parse_duration(f"{count}ms"))
 or_never = longer_than_0 | st.just(math.inf)
 ready_tables = st.builds(
@@ -164,6 +203,22 @@ def test_health_is_off_until_there_is_a_table_and_an_empty_one_will_do() -> None
 def test_warm_generations_are_kept_as_long_as_it_says() -> None:
     swap = settings("[swap]\nkeep_warm = 'never'\nmax_generations = 2").doors["main"].swap
     assert (swap.keep_warm, swap.max_generations) == (math.inf, 2)
+
+
+def test_how_a_generation_is_told_that_it_drains() -> None:
+    told = {text: settings(f"[drain]\nnotify = '{text}'").doors["main"].drain.notify for text in NOTIFY}
+    assert told == NOTIFY
+    assert [(str(each), bool(each), each.signal) for each in told.values()] == [
+        ("", False, 0),
+        ("SIGUSR1", True, signal.SIGUSR1),
+        ("SIGHUP", True, signal.SIGHUP),
+        ("http:/drain?now=1", True, 0),
+    ]
+
+
+def test_a_probation_is_as_long_and_as_strict_as_it_says() -> None:
+    door = settings("[swap]\nbake = '2m'\n[probation]\ncrashes = 3\nfailures = 100\nearly = '0s'").doors["main"]
+    assert (door.swap.bake, door.probation.crashes, door.probation.failures, door.probation.early) == (120, 3, 100, 0)
 
 
 def test_hooks_are_taken_as_they_are() -> None:

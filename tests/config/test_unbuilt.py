@@ -11,17 +11,12 @@ HEAD = 'listen = ["127.0.0.1:8080"]\nactive = "v1"\nbackends."*".command = ["app
 
 ASKED = {
     "protocol = 'http'": '4: protocol: is not built yet; leave it at its default ("tcp")',
-    "[swap]\nbake = '10s'": '5: swap.bake: is not built yet; leave it at its default ("0s")',
     "[frontdoor]\nadmin = '127.0.0.1:1'": '5: frontdoor.admin: is not built yet; leave it at its default ("")',
     f"[doors.api]\n{HEAD.replace('8080', '8081')}protocol = 'http'": (
         '8: doors.api.protocol: is not built yet; leave it at its default ("tcp")'
     ),
-    f"[doors.api]\n{HEAD.replace('8080', '8081')}swap.bake = '10s'": (
-        '8: doors.api.swap.bake: is not built yet; leave it at its default ("0s")'
-    ),
     # A value that is none is that first of all.
     "protocol = 'udp'": '4: protocol: must be "tcp" or "http", not "udp"',
-    "swap.bake = 5": '4: swap.bake: a duration is a string with a unit: write "5s"',
     "frontdoor.admin = 5": '4: frontdoor.admin: must be a string, not a whole number: write "5"',
 }
 
@@ -35,10 +30,6 @@ def refusal(text: str) -> list[str]:
 @pytest.mark.parametrize(("text", "problem"), ASKED.items())
 def test_a_feature_that_is_not_built_is_refused_by_name(text: str, problem: str) -> None:
     assert refusal(HEAD + text) == [f"config.toml:{problem}"]
-
-
-def test_a_default_in_other_words_is_the_default() -> None:
-    parse(f"{HEAD}swap.bake = '0ms'\n", "config.toml")
 
 
 def test_every_default_that_is_named_is_the_samples() -> None:

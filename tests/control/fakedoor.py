@@ -15,6 +15,7 @@ from frontdoor.control.events import Bus
 from frontdoor.control.feed import Event, Feed, timestamp
 from frontdoor.control.operation import Operation
 from frontdoor.control.operator import NOT_FOUND, Refused
+from frontdoor.policy.canary import Plan
 
 
 class FakeDoor:
@@ -31,6 +32,7 @@ class FakeDoor:
         self.calls: list[tuple[Any, ...]] = []
         self.is_healthy = True
         self.started = trio.Event()  # a swap was asked for
+        self.promoted = trio.Event()
         self.aborted = trio.Event()
         self.stopped = trio.Event()
         self.state = status(doors, pid)
@@ -69,8 +71,8 @@ class FakeDoor:
         lines = [line for line in lines if door in (None, line["door"])]
         return lines[-history:] if history else []
 
-    def swap(self, door: str, version: str, *, reuse: bool = False) -> Operation:
-        self.calls.append(("swap", door, version, reuse))
+    def swap(self, door: str, version: str, *, reuse: bool = False, canary: Plan | None = None) -> Operation:
+        self.calls.append(("swap", door, version, reuse) if canary is None else ("swap", door, version, reuse, canary))
         if version == "v9":
             raise Refused(2, "there is no version v9; did you mean v2?")
         if any(not operation.finished for operation in self.operations.values()):
@@ -85,6 +87,24 @@ class FakeDoor:
         self.say(operation, "swap.started", **{"from": old, "to": new})
         self.started.set()
         return operation
+
+    def canary(self, door: str, share: int) -> dict[str, Any]:
+        self.calls.append(("canary", door, share))
+        self._has_canary()
+        return {"door": door, "share": f"{share / 100:g}%", "message": f"v2#2 gets {share / 100:g}% of the new streams"}
+
+    def promote(self, door: str) -> Operation:
+        self.calls.append(("promote", door))
+        operation = self._has_canary()
+        self.promoted.set()
+        return operation
+
+    def _has_canary(self) -> Operation:
+        """The swap whose candidate is a canary: it has reached that milestone, and no other."""
+        for operation in self.operations.values():
+            if operation.outcome("shared") and not operation.outcome("switched"):
+                return operation
+        raise Refused(1, "the door main has no canary: no swap is under way; v1#1 still serves")
 
     def rollback(self, door: str) -> Operation:
         self.calls.append(("rollback", door))
@@ -143,8 +163,8 @@ class FakeDoor:
             raise Refused(1, "v2#2 is active: only a draining generation can be drained")
         return {"generation": "v1#1", "streams": 6, "message": "closed 6 streams of v1#1"}
 
-    async def pause(self, door: str) -> dict[str, Any]:
-        self.calls.append(("pause", door))
+    async def pause(self, door: str, *, seconds: float | None = None) -> dict[str, Any]:
+        self.calls.append(("pause", door) if seconds is None else ("pause", door, seconds))
         return {"door": door, "message": f"{door} is paused: clients wait in the backlog"}
 
     async def resume(self, door: str) -> dict[str, Any]:

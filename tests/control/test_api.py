@@ -6,7 +6,9 @@ import pytest
 import trio
 
 from control.fakedoor import FakeDoor, ask, get, parse, until
+from frontdoor.control.operation import MILESTONES
 from frontdoor.control.server import Server
+from frontdoor.policy.canary import Plan
 
 
 async def test_status_is_the_operators(door: FakeDoor, path: str) -> None:
@@ -114,6 +116,76 @@ async def test_what_is_a_swap_is_followed_like_one(
     assert door.calls == [asked]
 
 
+@pytest.mark.parametrize(
+    ("asked", "plan", "waits_until"),
+    [
+        ({"canary": "5%"}, Plan((500,)), "shared"),
+        ({"canary": "0.25%", "by": "address"}, Plan((25,), None, "address"), "shared"),
+        ({"canary": "5%, 25%", "every": 300}, Plan((500, 2500), 300.0), "shared"),
+        ({"canary": "5%,25%,100%", "every": 0.5}, Plan((500, 2500, 10_000), 0.5), "baked"),
+        ({"canary": "100%"}, Plan((10_000,)), "baked"),
+        ({"canary": "5%", "wait": "switched"}, Plan((500,)), "switched"),
+    ],
+)
+async def test_a_swap_may_begin_with_a_share(
+    asked: dict[str, Any], plan: Plan, waits_until: str, door: FakeDoor, path: str
+) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def go() -> None:
+            await door.started.wait()
+            for milestone in MILESTONES:
+                door.operations[1].reach(milestone, milestone, 0, "done")
+
+        nursery.start_soon(go)
+        status, lines = await get(path, "/v1/doors/-/swap", "POST", {"version": "v2", **asked})
+    assert (status, lines[-1]["result"]) == (200, waits_until)
+    assert door.calls == [("swap", "main", "v2", False, plan)]
+
+
+async def test_a_canary_gets_another_share_and_is_promoted(door: FakeDoor, path: str) -> None:
+    swap = door.swap("main", "v2", canary=Plan((500,)))
+    swap.reach("shared", "canary", 0, "v2#2 gets 5%")
+    status, lines = await get(path, "/v1/doors/main/canary", "POST", {"share": "25%"})
+    assert (status, lines[0]["result"], lines[0]["message"]) == (200, "shared", "v2#2 gets 25% of the new streams")
+
+    async with trio.open_nursery() as nursery:
+
+        async def go() -> None:
+            await door.promoted.wait()
+            door.say(swap, "swap.switched")
+            swap.reach("switched", "switched", 0, "v2#2 is active")
+
+        nursery.start_soon(go)
+        request = b"POST /v1/doors/-/promote HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 20\r\n\r\n"
+        answer = await ask(path, request + b'{"wait": "switched"}')
+    # It is the same swap, and can be found again by its number; what was shown before is not shown again.
+    assert b"frontdoor-swap: 1\r\n" in answer.lower()
+    status, lines = parse(answer)
+    assert (status, [line["event"] for line in lines]) == (200, ["swap.switched", "result"])
+    assert door.calls[1:] == [("canary", "main", 2500), ("promote", "main")]
+
+    status, refused = await get(path, "/v1/doors/main/promote", "POST")
+    assert (status, refused["exit_code"]) == (409, 1)
+    status, refused = await get(path, "/v1/doors/main/canary", "POST", {"share": "25%"})
+    assert (status, refused["exit_code"]) == (409, 1)
+
+
+async def test_all_of_the_streams_is_a_promotion(door: FakeDoor, path: str) -> None:
+    swap = door.swap("main", "v2", canary=Plan((500,)))
+    swap.reach("shared", "canary", 0, "v2#2 gets 5%")
+    async with trio.open_nursery() as nursery:
+
+        async def go() -> None:
+            await door.promoted.wait()
+            swap.reach("baked", "switched", 0, "v2#2 is active")
+
+        nursery.start_soon(go)
+        _, lines = await get(path, "/v1/doors/main/canary", "POST", {"share": "100%"})
+    assert lines[-1]["message"] == "v2#2 is active"
+    assert door.calls[1:] == [("promote", "main")]
+
+
 async def test_a_reload_has_no_number(door: FakeDoor, path: str) -> None:
     async with trio.open_nursery() as nursery:
 
@@ -140,7 +212,8 @@ async def test_pause_and_resume_answer_at_once(door: FakeDoor, path: str) -> Non
     assert (lines[0]["result"], lines[0]["exit_code"]) == ("paused", 0)
     _, lines = await get(path, "/v1/doors/main/resume", "POST", {})
     assert (lines[0]["result"], lines[0]["message"]) == ("resumed", "main accepts again")
-    assert door.calls == [("pause", "main"), ("resume", "main")]
+    await get(path, "/v1/doors/main/pause", "POST", {"for": 30})
+    assert door.calls == [("pause", "main"), ("resume", "main"), ("pause", "main", 30.0)]
 
 
 async def test_logs_are_the_last_lines_of_what_is_asked_for(door: FakeDoor, path: str) -> None:
@@ -276,7 +349,25 @@ async def test_streams_may_be_of_one_version(door: FakeDoor, path: str) -> None:
         ("POST", "/v1/doors/main/swap", {"version": "v2", "reuse": 1}, 400, 2, "reuse is true or false"),
         ("POST", "/v1/doors/main/rollback", {"wait": "x"}, 400, 2, "wait is one of"),
         ("POST", "/v1/doors/main/restart", {"version": "v1"}, 400, 2, "no field 'version' here; there is wait"),
-        ("POST", "/v1/doors/main/pause", {"x": 1}, 400, 2, "no field 'x' here; there is none"),
+        ("POST", "/v1/doors/main/rollback", {"wait": "shared"}, 400, 2, "wait is one of switched, baked, drained"),
+        ("POST", "/v1/doors/main/promote", {"wait": "shared"}, 400, 2, "wait is one of switched, baked, drained"),
+        ("POST", "/v1/doors/main/promote", None, 409, 1, "the door main has no canary"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "wait": "shared"}, 400, 2, "this swap has no canary"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "every": 5}, 400, 2, "every is of a canary"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "by": "stream"}, 400, 2, "by is of a canary"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "canary": 5}, 400, 2, "canary is a text"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "canary": "101%"}, 400, 2, "canary: a share of 101%"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "canary": "9%,5%", "every": 5}, 400, 2, "must rise"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "canary": "5%,9%"}, 400, 2, "canary: several steps need"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "canary": "5%,9%", "every": 0}, 400, 2, "every is a number"),
+        ("POST", "/v1/doors/main/swap", {"version": "v2", "canary": "5%", "by": "ip"}, 400, 2, "by is one of stream"),
+        ("POST", "/v1/doors/main/canary", {}, 400, 2, "share is missing"),
+        ("POST", "/v1/doors/main/canary", {"share": "-1%"}, 400, 2, "share: a share of -1% is too small"),
+        ("POST", "/v1/doors/main/canary", {"share": "5"}, 400, 2, "is no share"),
+        ("POST", "/v1/doors/main/pause", {"x": 1}, 400, 2, "no field 'x' here; there is for"),
+        ("POST", "/v1/doors/main/pause", {"for": 0}, 400, 2, "for is a number above 0"),
+        ("POST", "/v1/doors/main/pause", {"for": None}, 400, 2, "for is a number"),
+        ("POST", "/v1/doors/main/resume", {"x": 1}, 400, 2, "no field 'x' here; there is none"),
         ("POST", "/v1/reload", [], 400, 2, "not a JSON object"),
         ("GET", "/v1/reload", None, 405, 2, "GET is not what"),
         ("GET", "/v1/logs?version=v9", None, 404, 2, "no generation of v9"),

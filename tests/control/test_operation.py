@@ -50,7 +50,7 @@ async def test_a_later_milestone_includes_the_earlier_and_outcomes_are_kept() ->
     assert operation.outcome("switched") is None
     operation.reach("baked", "active", 0, "first")
     operation.reach("switched", "other", 1, "second")
-    assert [(operation.outcome(m) or {}).get("result") for m in MILESTONES] == ["active", "active", None]
+    assert [(operation.outcome(m) or {}).get("result") for m in MILESTONES] == ["active"] * 3 + [None]
     assert not operation.finished
 
 
@@ -73,7 +73,23 @@ async def test_followers_wait_for_what_comes() -> None:
     assert seen == [[0, 1, "failed"]] * 3
 
 
-def test_there_are_three_milestones() -> None:
+async def test_who_has_seen_the_first_lines_follows_what_comes_after_them() -> None:
+    operation = Operation(1)
+    operation.record({"event": "swap.started", "n": 0})
+    operation.reach("shared", "canary", 0, "v2#2 gets 5%")
+    seen = operation.recorded
+    operation.record({"event": "swap.switched", "n": 1})
+    operation.reach("switched", "switched", 0, "v2#2 is active")
+    assert seen == 1
+    assert await all_of(operation, "shared") == [0, "canary"]
+    with trio.fail_after(5):
+        lines = [line.get("n", line.get("result")) async for line in operation.follow("switched", seen)]
+        # The milestone was reached before: its outcome is all that there is.
+        late = [line.get("n", line.get("result")) async for line in operation.follow("shared", operation.recorded)]
+    assert (lines, late) == ([1, "switched"], ["canary"])
+
+
+def test_another_milestone_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="not a milestone"):
         Operation(1).follow("done")
 

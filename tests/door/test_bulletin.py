@@ -21,7 +21,7 @@ def door(name: str = "main", **changes: Any) -> Any:
         "name": name,
         "world": Some(stopping=trio.Event(), bus=Bus()),
         "leaving": False,
-        "paused": False,
+        "pausing": Some(paused=False),
         "trouble": "",
         "ledger": Some(open=0),
         "switchboard": Some(active=generation("v1#1", 0)),
@@ -40,7 +40,7 @@ def test_each_state_has_its_words() -> None:
     assert [line([each]) for each in (
         door(),
         door(switchboard=active, draining=drains),
-        door(paused=True),
+        door(pausing=Some(paused=True)),
         door(switchboard=active, swap=Some(under_way=True, target="v3", phase="probing")),
         door(swap=Some(under_way=False, target="v3", phase="settled")),
         door(switchboard=nobody),
@@ -61,7 +61,10 @@ def test_each_state_has_its_words() -> None:
 
 
 def test_several_doors_have_their_names() -> None:
-    assert line([door("web"), door("api", paused=True)]) == "web: v1#1 active, 0 streams | api: v1#1 paused, 0 streams"
+    assert (
+        line([door("web"), door("api", pausing=Some(paused=True))])
+        == "web: v1#1 active, 0 streams | api: v1#1 paused, 0 streams"
+    )
 
 
 class Link:

@@ -28,7 +28,10 @@ def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def write(module: Path, text: str) -> None:
-    module.write_text(text)
+    """At once: a file that is there and has nothing in it yet is a module, too, and loads."""
+    new = module.with_suffix(".new")
+    new.write_text(text)
+    new.rename(module)
 
 
 async def test_all_is_there_when_it_was_loaded(late: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -119,3 +120,80 @@ def test_bytes_that_move_meanwhile_make_no_idle_time_below_zero(generation: Gene
     slices = status.streams(cast(Relay, relay), lambda stream: True)
     next(relay.streams).stamp = 10.0**9
     assert next(iter(slices))[0]["idle_s"] == 0
+
+
+# -- what is shown of a door --------------------------------------------------------------------------------------
+
+
+def door_of(*generations: Generation, **changes: Any) -> Any:
+    """As much of a door as its status looks at."""
+    known: dict[str, Any] = {
+        "name": "main",
+        "settings": SimpleNamespace(protocol="tcp", versions=lambda: ["v1"]),
+        "switchboard": SimpleNamespace(active=generations[0] if generations else None),
+        "history": SimpleNamespace(previous=None),
+        "leaving": False,
+        "trouble": "",
+        "pausing": SimpleNamespace(paused=False, left=None),
+        "swap": None,
+        "ledger": SimpleNamespace(accepted=0, open=0, ended={}),
+        "gate": SimpleNamespace(listeners=[], limits=SimpleNamespace(connections=1000), full=False),
+        "fleet": SimpleNamespace(generations={each.number: each for each in generations}, backends={}),
+        "draining": {},
+        "warm": {},
+    }
+    return SimpleNamespace(**(known | changes))
+
+
+def shown(door: Any) -> dict[str, Any]:
+    said = status.status([door], {}, {}, 1, 0.0, stopping=False)["doors"][0]
+    return cast(dict[str, Any], json.loads(json.dumps(said, allow_nan=False)))
+
+
+def test_how_a_generation_treats_its_streams_is_shown(generation: Generation) -> None:
+    before = shown(door_of(generation))["generations"][0]
+    assert before["failures"] == {"dials": 0, "early_closes": 0, "crashes": 0}
+    assert before["dial_ms"] == {"mean": None, "slowest": None}
+    assert not {"reason", "drain", "warm_for_s"} & set(before)
+    conduct = generation.conduct
+    for seconds in (0.0001, 0.0021):
+        conduct.dialled(seconds, 0.0)
+    conduct.dial_failed(2, 0.0)
+    for _ in range(2):
+        conduct.closed_early(2)
+    for _ in range(3):
+        conduct.crashed(0.0)
+    after = shown(door_of(generation))["generations"][0]
+    assert after["failures"] == {"dials": 1, "early_closes": 2, "crashes": 3}
+    assert after["dial_ms"] == {"mean": 1.1, "slowest": 2.1}
+
+
+def test_why_a_generation_was_taken_back_is_shown(generation: Generation) -> None:
+    generation.problem = "one of its processes has crashed"
+    assert shown(door_of(generation))["generations"][0]["reason"] == "one of its processes has crashed"
+
+
+def test_what_a_drain_waits_for_is_shown(generation: Generation) -> None:
+    drain = {"closed": 1, "waits": "1 client waits for a backend", "closes_from_s": 0.0, "deadline_s": 3.5}
+    draining = SimpleNamespace(status=lambda: drain)
+    said = shown(door_of(generation, draining={generation.number: draining}))
+    assert said["generations"][0]["drain"] == drain
+
+
+@pytest.mark.parametrize(
+    ("paused", "left", "seconds"), [(False, None, None), (True, None, None), (True, 12.34, 12.3), (True, 0.0, 0.0)]
+)
+def test_how_long_a_pause_lasts_is_shown(paused: bool, left: float | None, seconds: float | None) -> None:
+    said = shown(door_of(pausing=SimpleNamespace(paused=paused, left=left)))
+    assert (said["paused"], said["paused_for_s"]) == (paused, seconds)
+
+
+def test_a_canary_is_shown_while_it_is_one_and_a_swap_while_it_is_under_way() -> None:
+    assert (shown(door_of())["canary"], shown(door_of())["swap"]) == (None, None)
+    canary = SimpleNamespace(status=lambda: {"generation": "v2#2", "share": "5%"})
+    swap = SimpleNamespace(under_way=True, status=lambda: {"number": 3, "bake_left_s": 1.5}, canary=canary)
+    said = shown(door_of(swap=swap))
+    assert (said["canary"], said["swap"]) == ({"generation": "v2#2", "share": "5%"}, {"number": 3, "bake_left_s": 1.5})
+    swap.under_way, swap.canary = False, None
+    said = shown(door_of(swap=swap))
+    assert (said["canary"], said["swap"]) == (None, None)

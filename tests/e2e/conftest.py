@@ -7,6 +7,7 @@ import pytest
 
 from e2e.doors import Changing, OneDoor
 from e2e.harness import Frontdoor, config
+from e2e.shared import Shared
 
 
 @pytest.fixture
@@ -38,6 +39,20 @@ def changing() -> Iterator[Changing]:
     """One that all tests of a module share, with a new door for each of them."""
     with closing(Changing()) as frontdoor:
         yield frontdoor.start()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Shared]:
+    """One that all tests of a module share who ask for it `anew`. It is started by the first."""
+    with closing(Shared()) as frontdoor:
+        yield frontdoor
+
+
+@pytest.fixture
+def anew(shared: Shared) -> Iterator[Callable[..., Shared]]:
+    """That frontdoor with one door, of greeters and with these changes, as if it had just been started."""
+    yield shared.anew
+    shared.leave()
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ SOME = Party(
 FILLING = Party(websockets=4, kept=4, slow_readers=80, slow_apps=4, visitors=5)
 """Those who come first, before anything is counted: they fill what has a bound. The door keeps 64 idle pipes."""
 
-PACE = Pace(rest=0.2, size=32 << 20, rate=4e6)
+PACE = Pace(rest=0.2, size=16 << 20, rate=2e6)
 """The download and the upload last as long as what happens to frontdoor, and are at least so long."""
 
 MORE_MEMORY = {"keeper": 1 * MB, "door process": 4 * MB}

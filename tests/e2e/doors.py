@@ -71,12 +71,6 @@ class Several(Frontdoor):
         """What `frontdoor reload` asks for; the outcome."""
         return self.outcome("/v1/reload", {})
 
-    def outcome(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The outcome of a call that takes time."""
-        with self.control.stream("POST", call, body) as lines:
-            *_, outcome = lines
-        return outcome
-
     def kill_door_process(self) -> None:
         """kill -9; returns when another one serves."""
         killed: int = self.control.ask("/v1/status")["door_pid"]

@@ -34,6 +34,10 @@ class Wire:
         if fd < 0:
             pytest.skip(f"nobody may take a copy of a descriptor here: {os.strerror(ctypes.get_errno())}")
         self._sock = socket.socket(fileno=fd)
+        self.door = str(door.status()["name"])
+        """What the door is called: the keeper has things by that name."""
+        self.streams = [int(stream["id"]) for stream in door.control.ask("/v1/streams")["streams"]]
+        """Likewise."""
 
     def __enter__(self) -> "Wire":
         return self

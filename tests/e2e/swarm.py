@@ -19,7 +19,7 @@ UVICORN += ["web:app"]
 
 READY = {"check": "http:/healthz", "interval": "50ms", "timeout": "20s", "deadline": "60s"}
 
-EVERYTHING = Clients(websockets=6, new=2, keep_alive=3, slow=1, stream=2, upload=2)
+EVERYTHING = Clients(websockets=6, lifetimes=(1, 8), new=2, keep_alive=3, slow=1, stream=2, upload=2)
 
 
 @dataclasses.dataclass
@@ -38,7 +38,7 @@ async def swaps_under_load(
     versions: Sequence[str],
     *,
     address: str | None = None,
-    pace: float = 0.05,
+    pace: float = 0.15,
     switched: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
 ) -> Outcome:
     """Swap to one version after the other, each time as soon as every kind of client has met the one before.
@@ -58,7 +58,7 @@ async def swaps_under_load(
             swapped = await trio.to_thread.run_sync(door.swap, version)
             outcome.swaps.append(trio.current_time() - asked)
             await switched()
-            active = swapped.stdout.split()[0]
+            active = swapped.split()[0]
             load.switched(active)
             await met(load, active)
             outcome.running = max(outcome.running, await trio.to_thread.run_sync(running, door))

@@ -9,9 +9,9 @@ import pytest
 
 from e2e.harness import Client, Frontdoor, greeter, until
 from e2e.kill import kill
+from e2e.shared import Shared
 from e2e.visitors import Visitors
 
-Prepare = Callable[..., Frontdoor]
 Serve = Callable[..., Frontdoor]
 
 HOLD = {"hold_timeout": "30s"}
@@ -19,14 +19,13 @@ VISITORS = 10
 
 
 @pytest.fixture
-def on_call(prepare: Prepare) -> Callable[..., Frontdoor]:
+def on_call(shared: Shared, anew: Serve) -> Callable[..., Frontdoor]:
     """A door whose backends start only while the file "go" is there: whoever is to be restarted waits for the test."""
 
     def started(processes: int = 1) -> Frontdoor:
         command = greeter("--wait-for", "go")
-        door = prepare(backends={"*": {"command": command, "processes": processes}}, limits=HOLD)
-        door.touch("go")
-        return door.start()
+        shared.touch("go")
+        return anew(backends={"*": {"command": command, "processes": processes}}, limits=HOLD)
 
     return started
 
@@ -95,8 +94,8 @@ def test_kill_9_of_one_of_three_under_load(on_call: Serve) -> None:
     the_ledger_adds_up(door, cut=visitors.cut + 1)
 
 
-def test_what_waits_in_the_accept_queue_of_a_process_is_lost_with_it(serve: Serve) -> None:
-    door = serve()
+def test_what_waits_in_the_accept_queue_of_a_process_is_lost_with_it(anew: Serve) -> None:
+    door = anew()
     pid = door.process("v1#1")["pid"]
     os.kill(pid, signal.SIGSTOP)
     queued = [door.connect() for _ in range(5)]  # the kernel has connected them: for the door they are streams
@@ -108,8 +107,8 @@ def test_what_waits_in_the_accept_queue_of_a_process_is_lost_with_it(serve: Serv
     assert door.connect().generation == "v1#1"
 
 
-def test_restarts_back_off(serve: Serve) -> None:
-    door = serve()
+def test_restarts_back_off(anew: Serve) -> None:
+    door = anew()
     for crash in (1, 2, 3):
         kill(door.process("v1#1")["pid"], signal.SIGKILL)
         client = door.connect()
@@ -122,16 +121,16 @@ def test_restarts_back_off(serve: Serve) -> None:
     for exited, wait, start in zip(exits, waits, starts, strict=True):
         assert wait["reason"] == "it was ended by SIGKILL"
         was, began = (datetime.fromisoformat(entry["time"]).timestamp() for entry in (exited, start))
-        assert wait["delay_s"] <= began - was < wait["delay_s"] + 1
+        assert wait["delay_s"] <= began - was < wait["delay_s"] + 5, "on a busy machine"
 
 
-def test_a_swap_heals_what_is_never_restarted_under_load(serve: Serve) -> None:
-    door = serve(backends={"v1": {"restart": "never"}}, limits=HOLD)
+def test_a_swap_heals_what_is_never_restarted_under_load(anew: Serve) -> None:
+    door = anew(backends={"v1": {"restart": "never"}}, limits=HOLD)
     with Visitors(door, VISITORS) as visitors:
         visitors.all_come_again()
         dead = kill(door.process("v1#1")["pid"], signal.SIGKILL)
         open_streams(door, VISITORS)
-        assert door.process("v1#1")["state"] == "exited"
+        until(lambda: door.process("v1#1")["state"] == "exited", "its end was seen")
         door.swap("v2")
         visitors.all_come_again()
     nobody_noticed(visitors, dead)
@@ -146,9 +145,9 @@ WAITING = 6
 
 
 @pytest.fixture
-def full(serve: Serve) -> tuple[Frontdoor, list[Client]]:
+def full(anew: Serve) -> tuple[Frontdoor, list[Client]]:
     """A door whose backend has stopped, and so many clients that not all of them fit into its accept queue."""
-    door = serve(backends={"v1": {"command": greeter("--backlog", "1")}}, limits=HOLD)
+    door = anew(backends={"v1": {"command": greeter("--backlog", "1")}}, limits=HOLD)
     first = door.connect()
     pid = first.pid  # it has been greeted: by then the ready check has left the queue
     first.close()

@@ -28,7 +28,7 @@ timeot = "1h"
 shutdown_timeout = 30
 
 [swap]
-bake = "5s"
+bake = "never"
 """
 
 
@@ -44,7 +44,7 @@ def test_every_mistake_is_named_with_its_key_and_line(prepare: Prepare) -> None:
         ('config.toml:7: backends."*".processes: ', "1"),
         ("config.toml:10: drain.timeot: ", "the nearest known one is drain.timeout"),
         ("config.toml:11: drain.shutdown_timeout: ", '"30s"'),
-        ("config.toml:14: swap.bake: ", "not built yet"),
+        ("config.toml:14: swap.bake: ", 'cannot be "never"'),
     ]
     assert len(lines) == len(expected), lines
     for line, (place, hint) in zip(lines, expected, strict=True):

@@ -130,7 +130,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     with closing(Frontdoor(text)) as door:
         door.write("echo 'nobody may read this'", "app.sh")
         door.start()
-        with load_beside(door, CLIENTS, pace=0.07) as load:
+        with load_beside(door, CLIENTS, pace=0.15) as load:
             yield Site(door, load)
         assert load.result.ok
         assert not [line for line in door.logged("output") if "stop signal" in line["line"]]
@@ -205,8 +205,7 @@ def test_a_release_that_dies_between_ready_and_switch(site: Site) -> None:
 def test_a_release_that_ignores_the_stop_signal(site: Site) -> None:
     door = site.door
     site.load.switching()
-    swapped = door.swap("ignores-the-stop")
-    generation = swapped.stdout.split()[0]
+    generation = door.swap("ignores-the-stop").split()[0]
     site.load.switched(generation)
     site.serves_on()
 

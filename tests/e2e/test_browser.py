@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import trio
@@ -65,6 +67,116 @@ async def two_tabs(door: Frontdoor) -> None:
             await tab.until("[...document.querySelectorAll('.said .text')].some(e => e.innerText == 'said in the gap')")
             assert sorted(await texts(tab)) == everything, "each message once, in both of them"
         assert await errors(ada) == await errors(bob) == []
+
+
+# -- the page changes over by itself ----------------------------------------------------------------------------------
+
+
+def test_an_app_that_is_told_of_the_drain_moves_its_pages_over_and_no_message_is_lost(serve: Serve) -> None:
+    door = serve(backends={"*": {"command": CHAT}}, ready=READY, drain={"notify": "SIGUSR1"})
+    trio.run(changes_over, door, "v1#1 asks this page to connect anew", 0)
+    assert door.printed("v1#1")[-1] == "chat: v1#1 drains: clients asked to come back: 2"
+
+
+def test_a_paced_drain_closes_pages_that_come_back_and_no_message_is_lost(serve: Serve) -> None:
+    door = serve(backends={"*": {"command": CHAT}}, ready=READY, drain={"timeout": "2s", "close_over": "1s"})
+    trio.run(changes_over, door, "the connection to v1#1 was lost", 6)
+
+
+async def changes_over(door: Frontdoor, why: str, code: int) -> None:
+    """Two people type without a pause while v2 takes over; `why`: what their pages say; `code`: how the drain ends."""
+    host, port = await trio.to_thread.run_sync(lambda: door.address)
+    async with chromium() as browser:
+        ada = await arrive(browser, f"http://{host}:{port}/", "Ada", "v1#1")
+        bob = await arrive(browser, f"http://{host}:{port}/", "Bob", "v1#1")
+        told: list[str] = []
+        async with trio.open_nursery() as typing:
+            for tab, name in ((ada, "Ada"), (bob, "Bob")):
+                typing.start_soon(types, tab, name, told)
+            swapped = await trio.to_thread.run_sync(door.run, "swap", "v2", "--wait", "drained")
+            for tab in (ada, bob):
+                await connected(tab, "v2#2")
+                await tab.until("[...document.querySelectorAll('.via')].some(via => via.innerText == 'via v2#2')")
+            typing.cancel_scope.cancel()
+
+        assert swapped.returncode == code, swapped
+        for tab in (ada, bob):
+            await tab.until(f"document.querySelectorAll('.said:not(.waiting)').length >= {len(told)}")
+            shown = await texts(tab)
+            assert sorted(shown) == sorted(told), "each message once, in both of them"
+            for name in ("Ada", "Bob"):
+                assert [text for text in shown if name in text] == [text for text in told if name in text], "in order"
+            assert await connections(tab) == (2, 1)
+            asked = tab.said("Network.webSocketCreated")[-1]["url"]
+            assert int(asked.partition("?since=")[2]) > 0, "only what is new to it"
+            notes = await tab.run("[...document.querySelectorAll('.note')].map(note => note.innerText.split(',')[0])")
+            assert notes == ["you are connected to v1#1", why, "now connected to v2#2"]
+            assert await errors(tab) == []
+        vias = await ada.run("[...document.querySelectorAll('.said .via')].map(via => via.innerText)")
+        print(f"{len(told)} messages: {vias.count('via v1#1')} by way of v1#1, {vias.count('via v2#2')} of v2#2")
+        assert set(vias) == {"via v1#1", "via v2#2"}
+
+
+async def types(tab: Tab, name: str, told: list[str]) -> None:
+    """Send one message after the other, connected or not."""
+    number = 0
+    while True:
+        told.append(f"{name} {number}")
+        with trio.CancelScope(shield=True):  # what is in `told` was typed
+            await tab.run(f"text.value = {json.dumps(told[-1])}; byId('say').requestSubmit()")
+        number += 1
+        await trio.sleep(0.05)
+
+
+def test_a_page_waits_longer_each_time_and_comes_back_when_somebody_serves_again(serve: Serve) -> None:
+    with reserved_port() as port:
+        door = serve(backends={"*": {"command": CHAT}}, ready=READY, listen=[f"127.0.0.1:{port}"])
+        trio.run(nobody_serves, door, port)
+
+
+TYPED_BEFORE = """greet => who => {
+    text.value = 'before the greeting';
+    byId('say').requestSubmit();
+    greet(who);
+    window.counted = failures;
+}"""
+
+
+async def nobody_serves(door: Frontdoor, port: int) -> None:
+    async with chromium() as browser:
+        ada = await arrive(browser, f"http://127.0.0.1:{port}/", "Ada", "v1#1")
+        assert await ada.run("[0, 1, 2, 3, 4, 5, 6, 99].map(limit)") == [
+            *(500, 1000, 2000, 4000, 8000, 16000),
+            *(20000, 20000),
+        ]
+        await say(ada, "before")
+        await heard(ada, "before", "v1#1")
+        await trio.to_thread.run_sync(door.run, "stop", "--now")
+        await trio.to_thread.run_sync(door.ends)
+        await ada.until("failures >= 3")
+        await ada.until("where.innerText.includes('reconnecting…')")
+        await say(ada, "while nobody served")
+        assert await ada.run("text.placeholder") == "Say something: it is sent when you are connected"
+        assert await ada.run("document.querySelectorAll('.said.waiting').length") == 1
+        # Somebody types between the connection and the greeting; and the page is told all over again.
+        await ada.run(f"hello = ({TYPED_BEFORE})(hello); seen = 0")
+
+        await trio.to_thread.run_sync(door.start)
+        await heard(ada, "while nobody served", "v1#2")
+        await heard(ada, "before the greeting", "v1#2")
+        assert await texts(ada) == ["before", "while nobody served", "before the greeting"]
+        assert await ada.run("counted") >= 3, "one connection proves little"
+        await ada.until("failures === 0")
+        assert await errors(ada) == []
+
+
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port that nobody else is given meanwhile: bound, but not listened on."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 # -- what people do, and what they see --------------------------------------------------------------------------------

@@ -70,8 +70,8 @@ def test_kill_9_of_the_door_process_refuses_nobody(serve: Serve) -> None:
     assert door.printed("v1#1") == ["stop signal with 0 streams open"]
 
 
-def test_who_is_younger_than_a_second_is_lost_and_counted(serve: Serve) -> None:
-    door = serve()
+def test_who_is_younger_than_a_second_is_lost_and_counted(anew: Serve) -> None:
+    door = anew()
     old = door.connect()
     assert old.generation == "v1#1"
     until_protected(door, 1)
@@ -88,8 +88,8 @@ def test_who_is_younger_than_a_second_is_lost_and_counted(serve: Serve) -> None:
     assert (ledger["accepted"], ledger["open"], ledger["ended"]) == (3, 1, {"lost": 2})
 
 
-def test_a_full_vault_costs_the_newest_their_protection_and_nobody_the_service(serve: Serve) -> None:
-    door = serve()
+def test_a_full_vault_costs_the_newest_their_protection_and_nobody_the_service(anew: Serve) -> None:
+    door = anew()
     as_it_was = resource.prlimit(door.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(door.pid, resource.RLIMIT_NOFILE, (120, as_it_was[1]))  # half of them are for the vault
     clients = [door.connect() for _ in range(40)]
@@ -136,8 +136,8 @@ def test_counts_go_on_where_they_were(serve: Serve) -> None:
     assert {each["id"] for each in door.control.ask("/v1/streams")["streams"]} == {4, 5}, "no number comes again"
 
 
-def test_half_closed_streams_go_on(serve: Serve) -> None:
-    door = serve()
+def test_half_closed_streams_go_on(anew: Serve) -> None:
+    door = anew()
     clients = [door.connect() for _ in range(2)]
     for client in clients:
         assert client.ask("hello") == "hello"
@@ -151,8 +151,8 @@ def test_half_closed_streams_go_on(serve: Serve) -> None:
     assert clients[1].ask("still here?") == "still here?"
 
 
-def test_kill_9_again_and_again(serve: Serve) -> None:
-    door = serve()
+def test_kill_9_again_and_again(anew: Serve) -> None:
+    door = anew()
     backend = door.process("v1#1")["pid"]
     faithful = door.connect()
     assert faithful.generation == "v1#1"
@@ -170,8 +170,8 @@ def test_kill_9_again_and_again(serve: Serve) -> None:
     assert door.connect().generation == "v2#2", "and is restarted by a door process that did not start it"
 
 
-def test_kill_9_before_the_switch(serve: Serve) -> None:
-    door = serve(backends={"v2": SLOW})
+def test_kill_9_before_the_switch(anew: Serve) -> None:
+    door = anew(backends={"v2": SLOW})
     swap = door.begin("swap", "v2")
     swap.shows("v2#2 starting")
     candidate = door.process("v2#2")["pid"]
@@ -187,8 +187,8 @@ def test_kill_9_before_the_switch(serve: Serve) -> None:
     assert door.connect().generation == "v2#3"
 
 
-def test_kill_9_after_the_switch(serve: Serve) -> None:
-    door = serve()
+def test_kill_9_after_the_switch(anew: Serve) -> None:
+    door = anew()
     old = door.connect()
     assert old.generation == "v1#1"
     until_protected(door, 1)
@@ -211,8 +211,8 @@ def test_kill_9_after_the_switch(serve: Serve) -> None:
     assert door.logged("drain.finished", swap=1, closed=0)
 
 
-def test_kill_9_right_after_the_switch_loses_who_is_young(serve: Serve) -> None:
-    door = serve(drain={"timeout": "never"})
+def test_kill_9_right_after_the_switch_loses_who_is_young(anew: Serve) -> None:
+    door = anew(drain={"timeout": "never"})
     old = door.connect()
     assert old.generation == "v1#1"
     until_protected(door, 1)
@@ -233,8 +233,8 @@ def test_kill_9_right_after_the_switch_loses_who_is_young(serve: Serve) -> None:
     assert "v2#2 is active; 1 stream of v1#1 had to be closed" in ended.stderr
 
 
-def test_a_drain_keeps_its_deadline(serve: Serve) -> None:
-    door = serve(drain={"timeout": "6s", "close_over": "0s"})
+def test_a_drain_keeps_its_deadline(anew: Serve) -> None:
+    door = anew(drain={"timeout": "6s", "close_over": "0s"})
     old = door.connect()
     assert old.generation == "v1#1"
     until_protected(door, 1)
@@ -251,16 +251,16 @@ def test_a_drain_keeps_its_deadline(serve: Serve) -> None:
     assert "1 stream of v1#1 had to be closed" in ended.stderr
 
 
-def test_kill_9_in_a_backend_s_back_off(serve: Serve) -> None:
-    door = serve()
+def test_kill_9_in_a_backend_s_back_off(anew: Serve) -> None:
+    door = anew()
     door.connect().say("exit 1")
     until(lambda: door.process("v1#1")["state"] == "backing off", "it has crashed")
     kill_door_process(door)
     assert door.connect().generation == "v1#1"
 
 
-def test_a_backend_that_dies_while_there_is_no_door_process(serve: Serve) -> None:
-    door = serve()
+def test_a_backend_that_dies_while_there_is_no_door_process(anew: Serve) -> None:
+    door = anew()
     backend, killed = door.process("v1#1")["pid"], door.status()["door_pid"]
     os.kill(killed, signal.SIGKILL)
     os.kill(backend, signal.SIGKILL)
@@ -297,8 +297,8 @@ def test_kill_9_of_serve_in_the_middle_of_a_swap(serve: Serve) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_kill_9_when_the_config_is_not_valid_any_more(serve: Serve) -> None:
-    door = serve()
+def test_kill_9_when_the_config_is_not_valid_any_more(anew: Serve) -> None:
+    door = anew()
     backend = door.process("v1#1")["pid"]
     door.write("listen = 3")
     kill_door_process(door)

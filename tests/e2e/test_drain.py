@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from e2e.crowded import come_of_age, kill_9
+from e2e.doors import OneDoor
 from e2e.harness import Client, Frontdoor, until
 
 Serve = Callable[..., Frontdoor]
+Only = Callable[..., OneDoor]
 
 
 def ends_of(clients: list[Client]) -> list[float]:
@@ -64,7 +67,7 @@ def test_never_is_a_deadline_too(serve: Serve) -> None:
     door = serve(drain={"timeout": "never"})
     (client,) = opened(door, 1)
     door.swap("v2")
-    assert door.generation("v1#1")["drain"] == {"closed": 0, "closes_from_s": None, "deadline_s": None}
+    assert door.generation("v1#1")["drain"] == {"closed": 0, "waits": None, "closes_from_s": None, "deadline_s": None}
     assert client.ask("still there?") == "still there?"
 
 
@@ -93,6 +96,65 @@ def test_drain_over_some_time(serve: Serve) -> None:
     assert (drained.returncode, drained.stdout) == (0, "v1#1: 6 streams are being closed over 1.2 s\n")
     ends = ends_of(old)
     assert ends[-1] - ends[0] > 0.5, f"not in one instant: {ends}"
+
+
+# -- a probation, and a crash of the door process ---------------------------------------------------------------------
+
+SHORT = {"timeout": "600ms", "close_over": "400ms"}
+
+
+def test_no_stream_is_closed_before_the_end_of_the_probation_and_then_there_is_as_much_time(serve: Serve) -> None:
+    door = serve(drain=SHORT, swap={"bake": "2500ms"})
+    clients = opened(door, 8)
+    come_of_age()
+    swap = door.begin("swap", "v2", "--wait", "drained")
+    waits = door.logs("drain.waits", generation="v1#1")
+    assert (waits["reason"], waits["streams"]) == ("the probation of the new generation", 8)
+    assert door.generation("v1#1")["drain"]["waits"] == waits["reason"]
+    kill_9(door)
+    assert {client.ask("still there?") for client in clients} == {"still there?"}
+
+    ends = ends_of(clients)
+    (settled,), (resumed,) = door.logged("swap.settled"), door.logged("drain.resumed")
+    assert settled["seq"] < resumed["seq"] < door.logs("drain.finished")["seq"]
+    assert resumed["streams"] == 8, "all of them were there then"
+    assert len(door.logged("drain.waits")) == 2, "the door process after the crash says it too"
+    assert ends[-1] - ends[0] > 0.15, f"evenly, as if there had been no probation: {ends}"
+    ended = swap.ended()
+    assert ended.returncode == 6
+    assert "8 streams of v1#1 had to be closed" in ended.stderr
+
+
+def test_by_hand_and_now_is_in_a_probation_too(only: Only) -> None:
+    door = only(swap={"bake": "60s"})
+    clients = [door.connect() for _ in range(3)]
+    assert {client.generation for client in clients} == {"v1#1"}
+    door.swap("v2", wait="switched")
+    door.run("drain", "v1", "--over", "100ms")
+    door.logs("drain.waits", generation="v1#1")
+    assert not any(client.has_ended() for client in clients)
+    door.run("drain", "v1", "--now")
+    ends_of(clients)
+    assert door.state("v1#1") == "draining", "it stays, without a stream"
+    assert door.run("rollback").returncode == 0
+    assert door.connect().generation == "v1#1"
+
+
+def test_now_waits_for_nothing_after_a_crash_of_the_door_process_either(serve: Serve) -> None:
+    door = serve(drain={"close_grace": "1s"})
+    (stays,) = opened(door, 1)
+    come_of_age()
+    door.swap("v2", "--wait", "switched")
+    new = door.connect()
+    assert new.generation == "v2#2"
+    new.say("exit 3")
+    door.logs("backend.exited", generation="v2#2")
+    assert door.run("drain", "v1", "--now").returncode == 0
+    assert stays.hear() == "", "it is told to go, and does not"
+    kill_9(door)
+    assert door.logged("door.restored")[0]["streams"] == 1, "and has not gone yet"
+    door.logs("drain.finished", generation="v1#1")
+    assert not door.logged("drain.waits"), "though there is trouble on the side of new streams"
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,27 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
 from e2e.crowded import backends, door_pid, door_processes
 from e2e.harness import Frontdoor, until
+from e2e.shared import Shared
 
 Prepare = Callable[..., Frontdoor]
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Shared]:
+    with closing(Shared(frontdoor={"hang_timeout": "1s", "protect_after": "100ms"})) as frontdoor:
+        yield frontdoor
+
+
 @pytest.fixture
-def door(prepare: Prepare) -> Frontdoor:
-    return prepare(frontdoor={"hang_timeout": "1s", "protect_after": "100ms"}).start()
+def door(anew: Prepare) -> Frontdoor:
+    return anew()
 
 
 def protected(door: Frontdoor, count: int) -> None:

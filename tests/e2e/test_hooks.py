@@ -233,6 +233,63 @@ def test_kill_9_of_the_door_process_while_before_swap_runs(only: Only) -> None:
     assert door.connect().generation == "v2#3", "its number was told to the hook: it is not given again"
 
 
+# -- before_switch, and aborted ---------------------------------------------------------------------------------------
+
+
+def test_before_switch_is_told_where_the_candidate_listens_and_may_forbid_its_switch(
+    only: Only, changing: Changing
+) -> None:
+    door = only(hooks={"before_switch": ["./before"]}, backends={"*": {"processes": 2}})
+    write_hook(door, "cat; echo a page is broken; exit 1")
+    failed = door.run("swap", "v2")
+    assert failed.returncode == 4
+    why = "the before_switch hook exited with code 1: a page is broken"
+    assert f"v2#2 did not become ready ({why}); v1#1 still serves" in failed.stderr
+    event = json.loads(door.logged("hook.output")[0]["line"])
+    folder = door.frontdoor.path(f"run/{door.name}/g2")
+    told = {"event": "swap.ready", "generation": "v2#2", "from": "v1#1", "to": "v2#2", "swap": 1}
+    assert {**told, "sockets": [f"{folder}/0.sock", f"{folder}/1.sock"]}.items() <= event.items()
+    assert event["seq"] > door.logged("backend.ready", generation="v2#2")[-1]["seq"], "it was ready"
+    door.becomes("v2#2", "failed")
+    is_gone(door, door.logged("backend.starting", generation="v2#2")[0]["pid"])
+
+    changing.change(door, hooks={"before_switch": ["./before"]}, active="v2")
+    assert changing.run("reload").returncode == 4, "a swap of a reload likewise"
+    assert door.connect().generation == "v1#1"
+    write_hook(door, "exit 0")
+    assert changing.reload()["exit_code"] == 0
+    assert door.connect().generation == "v2#4"
+
+
+def test_ctrl_c_while_before_switch_runs_and_who_is_told_of_it(only: Only) -> None:
+    door = only(hooks={"before_switch": ["./before"], "aborted": TELLS, "failed": TELLS})
+    write_hook(door, "echo $$; exec sleep 1000")
+    swap = door.begin("swap", "v2")
+    swap.shows("v2#2 waits for the before_switch hook")
+    pid = int(door.logs("hook.output", hook="before_switch")["line"])
+    assert door.status()["swap"]["phase"] == "ready"
+    assert door.connect().generation == "v1#1"
+    swap.interrupt()
+    assert swap.ended().returncode == 130
+    is_gone(door, pid)
+    event, env = told(door, "aborted")
+    assert event["event"] == env["EVENT"] == "swap.aborted"
+    assert (env["SWAP"], env["FROM"], env["TO"]) == ("1", "v1#1", "v2#2")
+    assert door.connect().generation == "v1#1"
+    write_hook(door, "exit 0")
+    door.swap("v2")
+    assert not door.logged("hook.output", hook="failed")
+
+
+def test_who_has_begun_something_before_a_swap_is_told_that_it_was_vetoed(only: Only) -> None:
+    door = only(hooks={**WRITTEN, "aborted": TELLS, "timeout": "1s"})
+    write_hook(door, "exec sleep 1000")
+    assert door.run("swap", "v2").returncode == 1
+    event, env = told(door, "aborted")
+    assert event["event"] == "swap.vetoed"
+    assert env["REASON"] == "the before_swap hook did not end within 1 s (hooks.timeout) and was killed"
+
+
 # -- the others -------------------------------------------------------------------------------------------------------
 
 

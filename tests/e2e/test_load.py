@@ -15,7 +15,7 @@ from load import Clients, Relay, relay, table
 
 Serve = Callable[..., Frontdoor]
 
-SWAPS = 50 if os.environ.get("FRONTDOOR_LONG") else 12
+SWAPS = 50 if os.environ.get("FRONTDOOR_LONG") else 6
 """With FRONTDOOR_LONG=1 it takes two minutes."""
 CLIENTS = Clients(websockets=200, staying=20, new=8, keep_alive=24, slow=8, stream=10, upload=6)
 PACE = 1.2  # seconds between two rounds of a client: 200 WebSockets at this pace keep half of one core busy
@@ -107,16 +107,16 @@ async def swaps_on_a_bad_door(door: Frontdoor, bad: AbstractAsyncContextManager[
         return await swaps_under_load(door, EVERYTHING, ("v2", "v1"), address=sabotage.address, switched=switched)
 
 
-def test_the_load_passes_on_a_relay_that_does_nothing_bad(serve: Serve) -> None:
-    door = web(serve)
+def test_the_load_passes_on_a_relay_that_does_nothing_bad(anew: Serve) -> None:
+    door = web(anew)
     host, port = door.address
     outcome = trio.run(lambda: swaps_on_a_bad_door(door, relay(f"{host}:{port}", cuts=False)))
     assert outcome.result.ok, table(outcome.result)
     assert set(outcome.result.generations) == {"v1#1", "v2#2", "v1#3"}
 
 
-def test_the_load_fails_on_a_door_that_cuts_streams_at_the_switch(serve: Serve) -> None:
-    door = web(serve)
+def test_the_load_fails_on_a_door_that_cuts_streams_at_the_switch(anew: Serve) -> None:
+    door = web(anew)
     host, port = door.address
     outcome = trio.run(lambda: swaps_on_a_bad_door(door, relay(f"{host}:{port}", cuts=True)))
     assert not outcome.result.ok
@@ -125,17 +125,17 @@ def test_the_load_fails_on_a_door_that_cuts_streams_at_the_switch(serve: Serve) 
             assert row.failures, f"{row.client} was cut and did not notice"
 
 
-def test_the_load_fails_on_a_door_that_goes_on_sending_clients_to_the_old_version(serve: Serve) -> None:
-    door = web(serve)
+def test_the_load_fails_on_a_door_that_goes_on_sending_clients_to_the_old_version(anew: Serve) -> None:
+    door = web(anew)
     door.connect()  # a stream that keeps the old version running
-    old = f"unix:{door.path('run/g1/0.sock')}"
+    old = f"unix:{door.path(door.process('v1#1')['socket'])}"
     outcome = trio.run(lambda: swaps_on_a_bad_door(door, relay(old, cuts=False)))
     reasons = [failure.reason for failure in outcome.result.failures]
     assert "answered by v1#1, wanted v2#2" in reasons, reasons
 
 
-def test_the_load_fails_when_the_drain_is_not_left_its_time(serve: Serve) -> None:
-    door = web(serve)
+def test_the_load_fails_when_the_drain_is_not_left_its_time(anew: Serve) -> None:
+    door = web(anew)
 
     async def closes() -> None:
         await trio.to_thread.run_sync(door.run, "drain", "v1", "--now")

@@ -14,7 +14,7 @@ from load.mix import BAD, KINDS, Mix, in_random_order
 
 Serve = Callable[..., Frontdoor]
 
-CHANGES = 100 if os.environ.get("FRONTDOOR_LONG") else 40
+CHANGES = 100 if os.environ.get("FRONTDOOR_LONG") else 26
 PACE = 1.0  # seconds between two rounds of a client
 CLIENTS = Clients(websockets=200, staying=0, lifetimes=(1, 20), new=8, keep_alive=8)
 BETWEEN = 0.3  # seconds between two changes, at the most

@@ -3,8 +3,10 @@
 import os
 import select
 import signal
+import time
 from collections.abc import Callable
 
+from e2e.crowded import kill_9
 from e2e.doors import Changing, OneDoor
 from e2e.harness import Client, Frontdoor, greeter, until
 
@@ -96,3 +98,56 @@ def test_a_stop_in_a_pause_serves_who_waits_first(serve: Serve) -> None:
     assert door.ends() == 0
     assert door.printed("v1#1") == ["hello", "stop signal with 0 streams open"]
     assert not os.path.exists(door.path("run/control.sock"))
+
+
+def test_a_pause_for_a_time_is_over_by_itself(only: Only, changing: Changing) -> None:
+    door = only()
+    paused = door.run("pause", "--for", "30s")
+    assert paused.returncode == 0
+    assert "for 30 s, or until frontdoor resume" in paused.stdout
+    waiting = door.connect()
+    assert 25 < door.status()["paused_for_s"] <= 30
+    began = time.monotonic()
+    door.run("pause", "--for", "1s")  # what was said last holds
+    assert waiting.generation == door.status()["active"]
+    assert 1 <= time.monotonic() - began < 15
+    assert (door.status()["paused"], door.status()["paused_for_s"]) == (False, None)
+    resumed = door.logged("resumed")[-1]
+    assert resumed["reason"] == "the time of the pause is over"
+
+
+def test_its_time_is_kept_when_the_door_process_dies_and_an_early_resume_ends_it(serve: Serve) -> None:
+    door = serve()
+    assert door.run("pause", "--for", "60s").returncode == 0
+    kill_9(door)
+    left = door.status()["paused_for_s"]
+    assert left is not None
+    assert 30 < left < 60
+    assert door.run("pause", "--for", "2s").returncode == 0
+    waiting = door.connect()
+    kill_9(door)
+    assert waiting.generation == "v1#1", "it resumes, though nobody has told the new door process to"
+    assert not door.status()["paused"]
+
+    for command in (["pause", "--for", "1s"], ["resume"], ["pause", "--for", "1s"], ["pause"]):
+        assert door.run(*command).returncode == 0
+    waiting = door.connect()
+    heard, _, _ = select.select([waiting.sock], [], [], 1.3)
+    assert heard == [], "the time of a pause that was ended early, or replaced, ends no later one"
+    assert door.run("resume").returncode == 0
+    assert waiting.generation == "v1#1"
+
+
+def test_a_migration_in_a_pause_is_seen_by_nobody(serve: Serve) -> None:
+    """The recipe of the documents: pause, swap, resume. With a probation the swap does not wait for it in the pause."""
+    door = serve(swap={"bake": "2s"})
+    inside = door.connect()
+    assert inside.generation == "v1#1"
+    assert door.run("pause", "--for", "30s").returncode == 0
+    waiting = [door.connect() for _ in range(5)]
+    assert door.run("swap", "v2", "--wait", "switched").returncode == 0
+    assert door.run("resume").returncode == 0
+    assert {client.generation for client in waiting} == {"v2#2"}
+    assert inside.ask("and on") == "and on"
+    until(lambda: door.status()["swap"] is None, "its probation is over")
+    assert door.status()["active"] == "v2#2"

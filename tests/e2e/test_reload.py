@@ -326,7 +326,7 @@ def test_a_reload_while_a_swap_is_under_way(only: Only, changing: Changing) -> N
     busy = changing.run("reload")
     assert busy.returncode == 5
     assert busy.stderr == (
-        f"frontdoor: a swap of the door {door.name} to v2#2 is under way: reload when it has ended; "
+        f"frontdoor: a swap of the door {door.name} to v2#2 is under way: wait until it has ended, and try again; "
         "nothing was changed\n"
     )
     assert client.generation == "v1#1"

@@ -11,6 +11,7 @@ import pytest
 from e2e.codebase import Codebase
 from e2e.crowded import door_pid
 from e2e.harness import Client, Frontdoor, until
+from e2e.shared import Shared
 from frontdoor import __version__
 
 
@@ -23,8 +24,23 @@ def code() -> Iterator[Codebase]:
 @pytest.fixture
 def door(prepare: Callable[..., Frontdoor], code: Codebase) -> Frontdoor:
     """It runs that copy of the code."""
-    code.replace("keeper/renewal.py", r"TRIED_WITHIN = 15\.0", "TRIED_WITHIN = 4.0")
     return prepare().start(PYTHONPATH=code.path)
+
+
+@pytest.fixture(scope="module")
+def shared_code() -> Iterator[Codebase]:
+    """A copy in which a trial is given up soon."""
+    with closing(Codebase()) as it:
+        it.replace("keeper/renewal.py", r"TRIED_WITHIN = 15\.0", "TRIED_WITHIN = 4.0")
+        it._before.clear()
+        yield it
+
+
+@pytest.fixture(scope="module")
+def shared(shared_code: Codebase) -> Iterator[Shared]:
+    """It runs that."""
+    with closing(Shared(env={"PYTHONPATH": shared_code.path})) as frontdoor:
+        yield frontdoor
 
 
 def held(door: Frontdoor) -> dict[str, int]:
@@ -85,8 +101,11 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_broken_code_of_the_keeper_alone_changes_nothing(door: Frontdoor, code: Codebase, what: str) -> None:
+def test_broken_code_of_the_keeper_alone_changes_nothing(
+    anew: Callable[..., Shared], shared_code: Codebase, what: str
+) -> None:
     broken, how, said = BROKEN[what]
+    door, code = anew(), shared_code
     client = of_age(door)
     door.excused.add("Traceback")
     before, process, began = held(door), door_pid(door), runs(door)

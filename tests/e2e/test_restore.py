@@ -226,13 +226,13 @@ def test_a_stop_goes_on_when_the_door_process_is_killed(serve: Serve) -> None:
 
 def outcome(door: Frontdoor, number: int) -> dict[str, Any]:
     """What who asks for the end of that swap is told."""
-    with door.control.stream("GET", f"/v1/doors/main/swaps/{number}?wait=drained") as lines:
+    with door.control.stream("GET", f"/v1/doors/{door.status()['name']}/swaps/{number}?wait=drained") as lines:
         *_, last = lines
     return last
 
 
-def test_kill_9_after_a_swap_that_failed_does_not_change_its_outcome(serve: Serve) -> None:
-    door = serve(backends={"bad": {"command": greeter("--say", "no database", "--exit", "3")}})
+def test_kill_9_after_a_swap_that_failed_does_not_change_its_outcome(anew: Serve) -> None:
+    door = anew(backends={"bad": {"command": greeter("--say", "no database", "--exit", "3")}})
     assert door.run("swap", "bad").returncode == 4
     before = outcome(door, 1)
     assert (before["result"], before["exit_code"], before["output"]) == ("failed", 4, ["no database"])
@@ -240,8 +240,8 @@ def test_kill_9_after_a_swap_that_failed_does_not_change_its_outcome(serve: Serv
     assert {**outcome(door, 1), "time": 0} == {**before, "time": 0}
 
 
-def test_kill_9_after_a_swap_that_was_drained_does_not_change_its_outcome(serve: Serve) -> None:
-    door = serve()
+def test_kill_9_after_a_swap_that_was_drained_does_not_change_its_outcome(anew: Serve) -> None:
+    door = anew()
     door.swap("v2", "--wait", "drained")
     before = outcome(door, 1)
     assert (before["result"], before["exit_code"]) == ("drained", 0)

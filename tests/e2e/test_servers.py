@@ -38,16 +38,16 @@ CLIENTS = dict.fromkeys(COMMANDS, EVERYTHING) | {
 SERVERS = [pytest.param(name, marks=needs_node if name == "node" else ()) for name in COMMANDS]
 
 
-def serving(serve: Serve, name: str) -> Frontdoor:
+def serving(anew: Serve, name: str) -> Frontdoor:
     """A door with that server behind it."""
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     backend = {"command": COMMANDS[name], "env": {"PATH": path}, "stop_timeout": "30s"}
-    return serve(backends={"*": backend}, ready=READY)
+    return anew(backends={"*": backend}, ready=READY)
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_swaps_under_load(serve: Serve, name: str) -> None:
-    door = serving(serve, name)
+def test_swaps_under_load(anew: Serve, name: str) -> None:
+    door = serving(anew, name)
     outcome = trio.run(lambda: swaps_under_load(door, CLIENTS[name], ("v2", "v1")))
     result = outcome.result
     print(f"{name}: {result.total}, `frontdoor swap` took {max(outcome.swaps):.2f} s at the most")
@@ -66,8 +66,8 @@ def test_swaps_under_load(serve: Serve, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_what_is_open_at_the_switch_ends_on_the_old_version(serve: Serve, name: str) -> None:
-    trio.run(one_switch, serving(serve, name), CLIENTS[name])
+def test_what_is_open_at_the_switch_ends_on_the_old_version(anew: Serve, name: str) -> None:
+    trio.run(one_switch, serving(anew, name), CLIENTS[name])
 
 
 async def one_switch(door: Frontdoor, able: Clients) -> None:

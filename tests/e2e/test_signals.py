@@ -106,8 +106,8 @@ def test_streams_that_outlast_the_shutdown_are_closed_at_its_end(serve: Serve) -
     assert door.printed("v1#1") == ["stop signal with 0 streams open"]
 
 
-def test_sighup_is_a_new_generation_of_the_active_version(serve: Serve) -> None:
-    door = serve()
+def test_sighup_is_a_new_generation_of_the_active_version(anew: Serve) -> None:
+    door = anew()
     old = door.connect()
     assert old.generation == "v1#1"
     door.signal(signal.SIGHUP)
@@ -116,8 +116,8 @@ def test_sighup_is_a_new_generation_of_the_active_version(serve: Serve) -> None:
     assert old.ask("still there?") == "still there?"
 
 
-def test_sighup_in_the_middle_of_a_swap_follows_it(serve: Serve) -> None:
-    door = serve(backends={"v2": {"command": greeter("--wait-for", "go")}})
+def test_sighup_in_the_middle_of_a_swap_follows_it(anew: Serve) -> None:
+    door = anew(backends={"v2": {"command": greeter("--wait-for", "go")}})
     swap = door.begin("swap", "v2")
     swap.shows("v2#2 starting")
     door.signal(signal.SIGHUP)
@@ -129,16 +129,16 @@ def test_sighup_in_the_middle_of_a_swap_follows_it(serve: Serve) -> None:
     assert door.connect().generation == "v2#3"
 
 
-def test_sighup_with_a_broken_config_changes_nothing(serve: Serve) -> None:
-    door = serve()
+def test_sighup_with_a_broken_config_changes_nothing(anew: Serve) -> None:
+    door = anew()
     door.write("listen = 3")
     door.signal(signal.SIGHUP)
     door.logs("restart.refused")
     assert door.connect().generation == "v1#1"
 
 
-def test_signals_of_what_is_not_built_yet_are_logged_and_ignored(serve: Serve) -> None:
-    door = serve()
+def test_signals_of_what_is_not_built_yet_are_logged_and_ignored(anew: Serve) -> None:
+    door = anew()
     client = door.connect()
     door.signal(signal.SIGUSR1)
     door.logs("signal.ignored", signal="SIGUSR1")

@@ -216,12 +216,11 @@ def test_a_folder_that_cannot_be_written(prepare: Serve) -> None:
     (said,) = door.logged("state.not_written")
     assert (said["level"], said["error"]) == ("error", why.partition("of it: ")[2].rstrip())
     assert door.connect().generation == "v1#1"
-    swapped = door.swap("v2")
-    assert swapped.stdout == "v2#2 is active; v1#1 drains 1 stream" + why
+    assert door.run("swap", "v2").stdout == "v2#2 is active; v1#1 drains 1 stream" + why
     assert door.connect().generation == "v2#2"
 
     os.chmod(door.path("state"), 0o755)
-    assert door.swap("v3").stdout == "v3#3 is active; v2#2 drains 1 stream\n", "it is remembered again"
+    assert door.swap("v3") == "v3#3 is active; v2#2 drains 1 stream\n", "it is remembered again"
     assert len(door.logged("state.not_written")) == 1
     with open(door.path("state/state.json")) as file:
         assert json.load(file)["doors"]["main"]["active"] == "v3"
@@ -252,7 +251,7 @@ def test_a_full_disk(prepare: Serve) -> None:
     assert '"active": "v2"' in before
     fill(f"{disk}/filler")
 
-    swapped = door.swap("v3")
+    swapped = door.run("swap", "v3")
     why = FORGOTTEN.format(door.path("state/state.json"), "No space left on device")
     assert swapped.stdout == "v3#3 is active; v2#2 had no open stream" + why
     assert door.connect().generation == "v3#3"
@@ -262,7 +261,7 @@ def test_a_full_disk(prepare: Serve) -> None:
         assert file.read() == before, "whole, as it was"
 
     os.unlink(f"{disk}/filler")
-    assert door.swap("v4").stdout == "v4#4 is active; v3#3 drains 1 stream\n"
+    assert door.swap("v4") == "v4#4 is active; v3#3 drains 1 stream\n"
     with open(f"{disk}/state.json") as file:
         assert '"active": "v4"' in file.read()
 

@@ -31,7 +31,7 @@ from load.endless import CHUNK, noise
 
 Serve = Callable[..., Frontdoor]
 
-KILLS = 3
+KILLS = 2
 FULL = 32 << 20
 """Bytes: more than all buffers between two processes hold."""
 
@@ -95,8 +95,8 @@ def test_kill_9_of_the_one_that_restores(serve: Serve) -> None:
 
 
 @pytest.fixture
-def app(serve: Serve) -> Frontdoor:
-    return serve(**APP)
+def app(anew: Serve) -> Frontdoor:
+    return anew(**APP)
 
 
 def ask(door: Frontdoor, head: str, *, buffer: int = 0) -> socket.socket:
@@ -172,8 +172,8 @@ def test_a_fin_on_its_way_comes(app: Frontdoor) -> None:
         assert rest_of(sock).decode() == f'{{"length": 14, "sha256": "{digest}"}}'
 
 
-def test_who_leaves_while_there_is_no_door_process_is_counted_as_what_it_is(serve: Serve) -> None:
-    door = serve()
+def test_who_leaves_while_there_is_no_door_process_is_counted_as_what_it_is(anew: Serve) -> None:
+    door = anew()
     clients = [door.connect() for _ in range(3)]
     assert {client.generation for client in clients} == {"v1#1"}
     until_protected(door, 3)
@@ -187,9 +187,9 @@ def test_who_leaves_while_there_is_no_door_process_is_counted_as_what_it_is(serv
     assert [client.ask("still there?") for client in clients[1:]] == ["still there?"] * 2
 
 
-def test_a_stream_goes_on_as_the_one_that_it_was(serve: Serve) -> None:
+def test_a_stream_goes_on_as_the_one_that_it_was(anew: Serve) -> None:
     """Its age, its client and its bytes are those from before."""
-    door = serve()
+    door = anew()
     client = door.connect()
     client.ask("x" * 1000)
     until_protected(door, 1)
@@ -208,8 +208,8 @@ def the_lost(door: Frontdoor) -> int:
     return int(door.status()["streams"]["ended"].get("lost", 0))
 
 
-def test_who_is_young_may_be_lost_and_is_counted(serve: Serve) -> None:
-    door = serve()
+def test_who_is_young_may_be_lost_and_is_counted(anew: Serve) -> None:
+    door = anew()
     old = door.connect()
     assert old.generation == "v1#1"
     until_protected(door, 1)
@@ -221,8 +221,8 @@ def test_who_is_young_may_be_lost_and_is_counted(serve: Serve) -> None:
     assert (the_lost(door), door.status()["streams"]["open"]) == (len(gone), 1 + len(young) - len(gone))
 
 
-def test_who_is_in_the_backlog_when_the_door_process_dies_is_served(serve: Serve) -> None:
-    door = serve()
+def test_who_is_in_the_backlog_when_the_door_process_dies_is_served(anew: Serve) -> None:
+    door = anew()
     killed = door_pid(door)
     address = door.address
     os.kill(killed, signal.SIGSTOP)
@@ -234,8 +234,8 @@ def test_who_is_in_the_backlog_when_the_door_process_dies_is_served(serve: Serve
         client.close()
 
 
-def test_a_backend_that_dies_with_the_door_process_ends_its_streams_alone(serve: Serve) -> None:
-    door = serve(backends={"*": {"processes": 2}})
+def test_a_backend_that_dies_with_the_door_process_ends_its_streams_alone(anew: Serve) -> None:
+    door = anew(backends={"*": {"processes": 2}})
     clients = [door.connect() for _ in range(4)]
     first, second = backends(door)["v1#1"]
     assert sorted(client.pid for client in clients) == sorted([first, first, second, second])

@@ -17,12 +17,20 @@ import pytest
 from e2e.crowded import backends, door_pid, door_processes
 from e2e.harness import Client, Frontdoor, config, until
 from e2e.intruder import Wire
+from e2e.shared import Shared
 from e2e.test_crash import kill_door_process, until_protected
 from e2e.test_state import WITHOUT_RIGHTS
 
 Serve = Callable[..., Frontdoor]
 
 CLIENTS = 3
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Shared]:
+    """With clients who are protected early: each of these tests waits for that."""
+    with closing(Shared(frontdoor={"protect_after": "100ms"})) as frontdoor:
+        yield frontdoor
 
 
 def old_clients(door: Frontdoor) -> list[Client]:
@@ -69,8 +77,6 @@ NONSENSE: tuple[dict[str, Any], ...] = (
     {"op": "drop", "keys": 7},
     {"op": "note", "key": {"stream": 1}},
     {"op": "signal", "key": "nobody", "number": 9},
-    {"op": "signal", "key": "main/g1/0.1", "number": 10**30},
-    {"op": "forget", "key": "main/g1/0.1"},
     {"op": "hello", "protocol": 999},
     {"op": "bye", "code": "x"},
     {"op": "bye", "code": 256},
@@ -80,8 +86,8 @@ NONSENSE: tuple[dict[str, Any], ...] = (
 """Messages that mean nothing."""
 
 
-def test_garbage_on_the_wire_is_noticed_by_nobody(serve: Serve) -> None:
-    door = serve()
+def test_garbage_on_the_wire_is_noticed_by_nobody(anew: Serve) -> None:
+    door = anew()
     clients, theirs, keeper = old_clients(door), backends(door), door.pid
     with Wire(door) as wire, open(os.devnull) as null:
         for data in GARBAGE:
@@ -89,6 +95,8 @@ def test_garbage_on_the_wire_is_noticed_by_nobody(serve: Serve) -> None:
             wire.babble(data, [null.fileno()])
         for nonsense in NONSENSE:
             wire.say(**nonsense)
+        wire.say("signal", key=f"{wire.door}/g1/0.1", number=10**30)
+        wire.say("forget", key=f"{wire.door}/g1/0.1")
     kill_door_process(door)
     assert go_on(clients) == [True] * CLIENTS
     assert (door.status()["pid"], backends(door), the_ledger_adds_up(door)) == (keeper, theirs, {})
@@ -116,25 +124,25 @@ def put(wire: Wire, key: str, note: object, *fds: int) -> None:
     wire.say("put", fds, entries=[[key, note, len(fds)]])
 
 
-def note(door: str = "main", generation: int = 1, slot: int = 5) -> str:
+def note(door: str, generation: int = 1, slot: int = 5) -> str:
     """As a stream has one."""
     return json.dumps([door, generation, 0, "unix", 1.0, slot])
 
 
 def put_bad_streams(wire: Wire, null: int) -> None:
-    put(wire, "stream/x", note(), null, null)
+    put(wire, "stream/x", note(wire.door), null, null)
     put(wire, "stream/7001", 7, null, null)
     put(wire, "stream/7002", "[]", null, null)
-    put(wire, "stream/7003", note(), null)
-    put(wire, "stream/7004", note(slot=10**9), null, null)  # what cannot be watched
-    put(wire, "stream/7005", note(generation=77), null, null)
+    put(wire, "stream/7003", note(wire.door), null)
+    put(wire, "stream/7004", note(wire.door, slot=10**9), null, null)  # what cannot be watched
+    put(wire, "stream/7005", note(wire.door, generation=77), null, null)
     put(wire, "stream/7006", note("nowhere"), null, null)
 
 
 def put_ended_stream(wire: Wire, null: int) -> None:
     """Both of its peers have gone long ago."""
     ends = [socket.socketpair() for _ in range(2)]
-    put(wire, "stream/7007", note(), *(ours.fileno() for ours, _ in ends))
+    put(wire, "stream/7007", note(wire.door), *(ours.fileno() for ours, _ in ends))
     for pair in ends:
         for end in pair:
             end.close()
@@ -155,22 +163,24 @@ DAMAGES = {
         lambda wire, null: put(wire, "client/0", {"x": 1}, null), said='"entry": "client/0"'
     ),
     "keys that nobody knows": Damage(lambda wire, null: put(wire, "of/a/later/version", [1], null)),
-    "a stream that is gone": Damage(lambda wire, null: wire.say("drop", keys=["stream/2"]), on=2),
-    "the pipes gone": Damage(lambda wire, null: wire.say("drop", keys=["pipe/0", "pipe/1", "pipe/2"]), on=-1),
+    "a stream that is gone": Damage(lambda wire, null: wire.say("drop", keys=[f"stream/{wire.streams[1]}"]), on=2),
+    "the pipes gone": Damage(lambda wire, null: wire.say("drop", keys=[f"pipe/{n}" for n in range(99)]), on=-1),
     "the words gone": Damage(lambda wire, null: wire.say("drop", keys=["words"]), on=0, said="no stream goes on"),
     "words that are none": Damage(lambda wire, null: put(wire, "words", None, null), on=0, said="no stream goes on"),
-    "the ledger gone": Damage(lambda wire, null: wire.say("drop", keys=["ledger/main"])),
-    "a ledger that is none": Damage(lambda wire, null: put(wire, "ledger/main", None, null), said="counts anew"),
+    "the ledger gone": Damage(lambda wire, null: wire.say("drop", keys=[f"ledger/{wire.door}"])),
+    "a ledger that is none": Damage(
+        lambda wire, null: put(wire, f"ledger/{wire.door}", None, null), said="counts anew"
+    ),
     "the lock gone": Damage(lambda wire, null: wire.say("drop", keys=["lock"])),
     "the control socket gone": Damage(lambda wire, null: wire.say("drop", keys=["listen/control"])),
-    "nobody knows that it was ready": Damage(lambda wire, null: wire.say("drop", keys=["ready/main/g1/0.1"])),
+    "nobody knows that it was ready": Damage(lambda wire, null: wire.say("drop", keys=[f"ready/{wire.door}/g1/0.1"])),
     "an output gone": Damage(
-        lambda wire, null: wire.say("drop", keys=["output/main/g1/0.1"]), said="what it prints is lost"
+        lambda wire, null: wire.say("drop", keys=[f"output/{wire.door}/g1/0.1"]), said="what it prints is lost"
     ),
     "an output without a descriptor": Damage(
-        lambda wire, null: put(wire, "output/main/g1/0.1", None), said="what it prints is lost"
+        lambda wire, null: put(wire, f"output/{wire.door}/g1/0.1", None), said="what it prints is lost"
     ),
-    "an output that is none": Damage(lambda wire, null: put(wire, "output/main/g1/0.1", None, null)),
+    "an output that is none": Damage(lambda wire, null: put(wire, f"output/{wire.door}/g1/0.1", None, null)),
     "a note of an upgrade that is none": Damage(lambda wire, null: wire.say("note", key="upgrade", note=7)),
     "a config that is no text": Damage(
         lambda wire, null: wire.say("note", key="config", note=7), said="the file is taken"
@@ -179,18 +189,21 @@ DAMAGES = {
         lambda wire, null: wire.say("note", key="config", note="listen = ["), said="the file is taken"
     ),
     "a version's config that is none": Damage(
-        lambda wire, null: wire.say("note", key="config/main/1", note={"x": 7}), on=0, said="v1#1", same=False
+        lambda wire, null: wire.say("note", key=f"config/{wire.door}/1", note={"x": 7}), on=0, said="v1#1", same=False
     ),
     "what is known of the door is nonsense": Damage(
-        lambda wire, null: wire.say("note", key="door/main", note={"x": 7}), on=0, said="starts anew", same=False
+        lambda wire, null: wire.say("note", key=f"door/{wire.door}", note={"x": 7}),
+        on=0,
+        said="starts anew",
+        same=False,
     ),
 }
 
 
 @pytest.mark.parametrize("what", DAMAGES)
-def test_damage_in_the_vault_costs_no_more_than_what_was_damaged(serve: Serve, what: str) -> None:
+def test_damage_in_the_vault_costs_no_more_than_what_was_damaged(anew: Serve, what: str) -> None:
     damage = DAMAGES[what]
-    door = serve(frontdoor={"protect_after": "100ms"})  # for a test's sake: it waits for that
+    door = anew()
     clients, theirs, address = old_clients(door), backends(door), door.address
     killed = door_pid(door)
     with Wire(door) as wire, open(os.devnull) as null:

@@ -11,20 +11,21 @@ SLOW = {"command": greeter("--wait-for", "go")}
 """A version that does nothing before the test says so: `door.touch("go")`."""
 
 
-def test_new_connections_go_to_the_new_version_and_open_ones_stay(serve: Serve) -> None:
-    door = serve()
+def test_new_connections_go_to_the_new_version_and_open_ones_stay(anew: Serve) -> None:
+    door = anew()
     old = door.connect()
     assert old.generation == "v1#1"
 
-    swapped = door.swap("v2")
+    swapped = door.run("swap", "v2")
+    assert swapped.returncode == 0, swapped
     assert swapped.stdout == "v2#2 is active; v1#1 drains 1 stream\n"
     assert door.connect().generation == "v2#2"
     assert old.ask("still there?") == "still there?"
     assert door.generation("v1#1")["state"] == "draining"
 
 
-def test_swap_shows_what_happens_while_it_happens(serve: Serve) -> None:
-    door = serve(backends={"v2": SLOW})
+def test_swap_shows_what_happens_while_it_happens(anew: Serve) -> None:
+    door = anew(backends={"v2": SLOW})
     old = door.connect()
     assert old.generation == "v1#1"
 
@@ -43,9 +44,10 @@ def test_swap_shows_what_happens_while_it_happens(serve: Serve) -> None:
     assert ended.stdout == "v2#2 is active; v1#1 is drained, no stream had to be closed\n"
 
 
-def test_swap_with_json_prints_the_events_and_the_outcome(serve: Serve) -> None:
-    door = serve()
-    swapped = door.swap("v2", "--json", "--wait", "drained")
+def test_swap_with_json_prints_the_events_and_the_outcome(anew: Serve) -> None:
+    door = anew()
+    swapped = door.run("swap", "v2", "--json", "--wait", "drained")
+    assert swapped.returncode == 0, swapped
     *events, outcome = [json.loads(line) for line in swapped.stdout.splitlines()]
     names = [event["event"] for event in events]
     order = [
@@ -62,8 +64,8 @@ def test_swap_with_json_prints_the_events_and_the_outcome(serve: Serve) -> None:
     assert swapped.stderr == ""
 
 
-def test_each_wait_returns_at_its_own_time(serve: Serve) -> None:
-    door = serve()
+def test_each_wait_returns_at_its_own_time(anew: Serve) -> None:
+    door = anew()
     old = door.connect()
     assert old.generation == "v1#1"
 
@@ -74,8 +76,8 @@ def test_each_wait_returns_at_its_own_time(serve: Serve) -> None:
     assert old.ask("still there?") == "still there?"
 
 
-def test_the_old_version_gets_its_stop_signal_only_after_its_last_stream(serve: Serve) -> None:
-    door = serve()
+def test_the_old_version_gets_its_stop_signal_only_after_its_last_stream(anew: Serve) -> None:
+    door = anew()
     one, other = door.connect(), door.connect()
     assert (one.generation, other.generation) == ("v1#1", "v1#1")
     door.swap("v2")
@@ -89,8 +91,8 @@ def test_the_old_version_gets_its_stop_signal_only_after_its_last_stream(serve: 
     assert door.printed("v1#1") == ["stop signal with 0 streams open"]
 
 
-def test_a_swap_to_the_same_version_is_a_new_generation(serve: Serve) -> None:
-    door = serve()
+def test_a_swap_to_the_same_version_is_a_new_generation(anew: Serve) -> None:
+    door = anew()
     first = door.connect()
     door.swap("v1")
     second = door.connect()
@@ -130,8 +132,8 @@ def test_a_version_added_since_the_start_is_known(serve: Serve) -> None:
     assert door.connect().ask("env GREETING") == "added"
 
 
-def test_new_streams_go_to_the_least_loaded_process(serve: Serve) -> None:
-    door = serve(backends={"*": {"processes": 2}})
+def test_new_streams_go_to_the_least_loaded_process(anew: Serve) -> None:
+    door = anew(backends={"*": {"processes": 2}})
     clients = [door.connect() for _ in range(6)]
     pids = [client.pid for client in clients]
     first, second = {process["pid"] for process in door.generation("v1#1")["processes"]}

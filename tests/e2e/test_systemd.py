@@ -4,15 +4,17 @@ import os
 import signal
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from e2e.codebase import Codebase
 from e2e.harness import Frontdoor, config, greeter, until
+from e2e.shared import Shared
 from keeper.systemd import NotifySocket, SocketUnit
 from nobody import open_to_all
 
@@ -55,6 +57,41 @@ def service(prepare: Prepare) -> Iterator[Callable[..., Service]]:
         there.close()
 
 
+@pytest.fixture(scope="module")
+def there() -> Iterator[NotifySocket]:
+    """Who listens to the frontdoor that tests share."""
+    with tempfile.TemporaryDirectory() as folder, closing(NotifySocket(os.path.join(folder, "notify"))) as there:
+        yield there
+
+
+@pytest.fixture(scope="module")
+def shared(there: NotifySocket) -> Iterator[Shared]:
+    with closing(Shared(env={"NOTIFY_SOCKET": there.address})) as frontdoor:
+        yield frontdoor
+
+
+class Running(NamedTuple):
+    """A frontdoor, which has said READY, and who listens to it."""
+
+    door: Shared
+    there: NotifySocket
+
+    def phases(self, last: str) -> list[str]:
+        return self.there.phases(last, 20)
+
+
+@pytest.fixture
+def running(anew: Callable[..., Shared], there: NotifySocket) -> Callable[..., Running]:
+    """One that is as new; how it became that has been heard."""
+
+    def make(**changes: Any) -> Running:
+        door = anew(**changes)
+        assert there.phases("READY", 20) in (["READY"], ["RELOADING", "READY"])
+        return Running(door, there)
+
+    return make
+
+
 # -- sd_notify ------------------------------------------------------------------------------------------------------
 
 
@@ -85,23 +122,23 @@ def test_frontdoor_stop_is_said_too(service: Callable[..., Service]) -> None:
     assert it.door.ends() == 0
 
 
-def test_reload(service: Callable[..., Service]) -> None:
-    it = service().start()
-    it.door.write(config(limits={"connections": 50}))
+def test_reload(running: Callable[..., Running]) -> None:
+    it = running()
+    it.door.change(limits={"connections": 50})
     assert it.door.run("reload").returncode == 0
     assert it.phases("READY") == ["RELOADING", "READY"]
 
 
-def test_a_reload_that_fails(service: Callable[..., Service]) -> None:
-    it = service().start()
+def test_a_reload_that_fails(running: Callable[..., Running]) -> None:
+    it = running()
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        it.door.write(config(listen=["127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}"]))
+        it.door.change(listen=["127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}"])
         assert it.door.run("reload").returncode == 1
     assert it.phases("READY") == ["RELOADING", "READY"]
 
 
-def test_sighup_is_a_reload_until_the_new_generation_serves(service: Callable[..., Service]) -> None:
-    it = service().start()
+def test_sighup_is_a_reload_until_the_new_generation_serves(running: Callable[..., Running]) -> None:
+    it = running()
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     it.door.signal(signal.SIGHUP)
     while "RELOADING" not in (said := it.there.hear()):
@@ -111,21 +148,21 @@ def test_sighup_is_a_reload_until_the_new_generation_serves(service: Callable[..
     assert it.door.status()["active"] == "v1#2"
 
 
-def test_sighup_and_a_config_that_is_not_valid(service: Callable[..., Service]) -> None:
-    it = service().start()
+def test_sighup_and_a_config_that_is_not_valid(running: Callable[..., Running]) -> None:
+    it = running()
     it.door.write("listen = 5\n")
     it.door.signal(signal.SIGHUP)
     assert it.phases("READY") == ["RELOADING", "READY"]
     it.door.logs("config.refused")
 
 
-def test_a_door_process_that_dies_in_a_reload(service: Callable[..., Service]) -> None:
-    it = service(**WAITS).start()
-    it.door.write(config(active="v2", **WAITS))
+def test_a_door_process_that_dies_in_a_reload(running: Callable[..., Running]) -> None:
+    it = running(**WAITS)
+    it.door.change(active="v2", **WAITS)
     reload = it.door.begin("reload")
     assert it.phases("RELOADING") == ["RELOADING"]
     it.there.status("swap to v2", 20)
-    it.kill_door()
+    os.kill(it.door.status()["door_pid"], signal.SIGKILL)
     assert it.phases("READY") == ["READY"]
     assert it.door.status()["active"] == "v1#1"
     reload.ended()

@@ -10,7 +10,8 @@ import pytest
 
 from e2e.codebase import Codebase
 from e2e.crowded import door_pid, door_processes, the_ledger_adds_up
-from e2e.harness import Client, Frontdoor, config, until
+from e2e.harness import Client, Frontdoor, until
+from e2e.shared import Shared
 
 LOOKS_FOR_LONG = """
 _look = Preview.look
@@ -26,13 +27,18 @@ Preview.look = look
 """It says how many streams it has seen, and is not ready before it is told to go on."""
 
 
-@pytest.fixture
-def door() -> Iterator[Frontdoor]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Shared]:
+    """A frontdoor that runs such code."""
     with closing(Codebase()) as code:
         code.end_with("door/preview.py", LOOKS_FOR_LONG)
-        with closing(Frontdoor(config())) as door:
-            door.start(PYTHONPATH=code.path)
-            yield door
+        with closing(Shared(env={"PYTHONPATH": code.path})) as frontdoor:
+            yield frontdoor
+
+
+@pytest.fixture
+def door(anew: Callable[..., Frontdoor]) -> Frontdoor:
+    return anew()
 
 
 def of_age(door: Frontdoor, count: int) -> list[Client]:

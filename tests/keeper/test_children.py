@@ -77,6 +77,21 @@ def test_a_signal_reaches_the_whole_group(door: Puppet) -> None:
     os.close(output)
 
 
+def test_a_child_is_told_alone_and_its_end_is_a_crash_like_any_other(door: Puppet) -> None:
+    _, output = door.spawn("a", "sh", "-c", "trap 'echo told' USR1; sleep 1000 & echo $!; while :; do wait; done")
+    helper = int(read_line(output))
+    assert door.ask("tell", key="a", number=signal.SIGUSR1).body["sent"] is True
+    assert read_line(output) == "told"
+    assert alive(helper), "SIGUSR1 would have ended it"
+    assert door.ask("tell", key="a", number=12345).body["error"] == "Invalid argument"
+    assert door.ask("tell", key="a", number=signal.SIGKILL).body["sent"] is True
+    door.hear_of("exited", status=-9)
+    until(lambda: not alive(helper), "that the rest goes with it: nobody had asked it to end")
+    assert door.ask("tell", key="a", number=signal.SIGUSR1).body["sent"] is False
+    assert door.ask("tell", key="nobody", number=signal.SIGUSR1).body["sent"] is False
+    os.close(output)
+
+
 def test_a_number_that_is_no_signal_changes_nothing(door: Puppet) -> None:
     _, output = door.spawn("a", "sh", "-c", "sleep 1000 & echo $!; wait")
     helper = int(read_line(output))

@@ -400,16 +400,18 @@ def test_it_signals_its_own_children_and_nobody_else(intruder: Puppet, stage: St
     try:
         pid, fd = intruder.spawn("child", "sleep", "1000", user=OTHER)
         os.close(fd)
-        for key in (str(roots.pid), str(stage.pid), "1", "-1", "", "../child"):
-            assert intruder.ask("signal", key=key, number=signal.SIGKILL).body["sent"] is False
-        for number in (roots.pid, stage.pid, 1, -1, 0):
-            answer = intruder.ask("signal", key=number, number=signal.SIGKILL).body
-            assert answer.get("sent", False) is False
+        for op in ("signal", "tell"):
+            for key in (str(roots.pid), str(stage.pid), "1", "-1", "", "../child"):
+                assert intruder.ask(op, key=key, number=signal.SIGKILL).body["sent"] is False
+            for number in (roots.pid, stage.pid, 1, -1, 0):
+                answer = intruder.ask(op, key=number, number=signal.SIGKILL).body
+                assert answer.get("sent", False) is False
         assert roots.poll() is None
         assert intruder.ask("signal", key="child", number=signal.SIGKILL).body["sent"] is True
         until(lambda: not alive(pid))
         intruder.hear_of("exited")
-        assert intruder.ask("signal", key="child", number=signal.SIGKILL).body["sent"] is False, "its number is free"
+        for op in ("signal", "tell"):
+            assert intruder.ask(op, key="child", number=signal.SIGKILL).body["sent"] is False, "its number is free"
     finally:
         roots.kill()
         roots.wait()

@@ -144,8 +144,9 @@ def test_one_that_stands_still_is_told_afterwards_what_has_happened(stage: Stage
     assert not door.is_answered()
     two.new.die()
     ops = [door.hear().body for _ in range(4)]
-    assert [body.get("op") for body in ops] == ["exited", "resume", "signal", None]
-    assert ops[3]["re"] == 77
+    assert [body.get("op") for body in ops[:2]] == ["exited", "resume"]
+    # The signal and the message have come by two ways: which of them is looked at first is nobody's promise.
+    assert {(body.get("op"), body.get("re")) for body in ops[2:]} == {("signal", None), (None, 77)}
     os.close(output)
 
 

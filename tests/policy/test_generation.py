@@ -26,7 +26,7 @@ def reachable(start: State) -> set[State]:
 
 
 def taken_back(at: State, happening: Happening) -> bool:
-    return at in STANDING_BY and happening is Happening.SWITCHED_TO
+    return at in STANDING_BY and happening in (Happening.SWITCHED_TO, Happening.TRIED)
 
 
 def test_every_state_can_be_reached_from_the_start() -> None:
@@ -39,14 +39,21 @@ def test_every_life_ends(state: State) -> None:
     assert reachable(state) & ENDED
 
 
+def test_what_begins_as_a_canary_is_ready_and_stays_so() -> None:
+    assert {at: to for (at, happening), to in TABLE.items() if happening is Happening.TRIED} == dict.fromkeys(
+        {State.READY} | STANDING_BY, State.READY
+    )
+
+
 @pytest.mark.parametrize("state", sorted(State))
 def test_nothing_comes_again_but_for_a_generation_that_is_taken_back(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     comes_again = any(state in reachable(later) for later in after(state))
-    assert comes_again == (state in STANDING_BY | {State.ACTIVE})
+    assert comes_again == (state in STANDING_BY | {State.ACTIVE, State.READY})
     for line in [line for line in TABLE if taken_back(*line)]:
         monkeypatch.delitem(TABLE, line)
+    monkeypatch.delitem(TABLE, (State.READY, Happening.TRIED))  # it was ready, and is ready as a canary too
     assert all(state not in reachable(later) for later in after(state))
 
 
@@ -56,14 +63,19 @@ def test_a_generation_becomes_active_by_a_switch_and_was_proved_ready_before_tha
         (State.DRAINING, Happening.SWITCHED_TO),
         (State.WARM, Happening.SWITCHED_TO),
     }
-    assert [line for line, to in TABLE.items() if to is State.READY] == [(State.STARTING, Happening.PROVED_READY)]
-    # And what stands by has been active.
-    assert [line for line, to in TABLE.items() if to is State.DRAINING] == [(State.ACTIVE, Happening.REPLACED)]
+    proved = (State.STARTING, Happening.PROVED_READY)
+    canaries = {(at, Happening.TRIED) for at in {State.READY} | STANDING_BY}
+    assert {line for line, to in TABLE.items() if to is State.READY} == {proved} | canaries
+    # And what stands by has been active, or a canary.
+    assert {line for line, to in TABLE.items() if to is State.DRAINING} == {
+        (State.ACTIVE, Happening.REPLACED),
+        (State.READY, Happening.WITHDRAWN),
+    }
     assert [line for line, to in TABLE.items() if to is State.WARM] == [(State.DRAINING, Happening.KEPT_WARM)]
 
 
 def test_what_is_being_stopped_never_serves_again() -> None:
-    assert reachable(State.STOPPING) == {State.STOPPING, State.STOPPED}
+    assert reachable(State.STOPPING) == {State.STOPPING} | ENDED
 
 
 def test_what_served_is_never_abandoned_and_does_not_fail() -> None:
@@ -126,6 +138,20 @@ def test_a_generation_with_an_open_stream_is_neither_retired_nor_warm(happening:
     assert (generation.state, generation.since) == (State.DRAINING, 1.0)
     generation.open = 0
     assert generation.happen(happening, 2.0) is then
+
+
+def test_the_life_of_a_canary_that_is_found_wanting() -> None:
+    generation = Generation("v2", 8, since=1.0, state=State.READY)
+    life = [Happening.TRIED, Happening.WITHDRAWN, Happening.EMPTIED, Happening.FAILED]
+    states = [generation.happen(happening, 2.0 + n) for n, happening in enumerate(life)]
+    assert states == ["ready", "draining", "stopping", "failed"]
+    assert (generation.state, generation.since) == (State.FAILED, 5.0)
+
+
+def test_each_generation_has_a_conduct_of_its_own() -> None:
+    one, other = Generation("v1", 1, 0.0), Generation("v1", 2, 0.0)
+    one.conduct.crashed(1.0)
+    assert (one.conduct.crashes, other.conduct.crashes) == (1, 0)
 
 
 def test_a_new_seat_takes_no_stream_and_is_not_known_to_be_dead() -> None:

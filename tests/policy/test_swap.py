@@ -11,14 +11,20 @@ from frontdoor.policy.generation import Generation, Happening, Seat, State
 from frontdoor.policy.history import Past
 from frontdoor.policy.ledger import Ledger, Reason
 from frontdoor.policy.roster import RUNNING, STANDING_BY, Full, standing_by, to_send_away
+from frontdoor.policy.share import WHOLE, Share
 from frontdoor.policy.swap import ABORTABLE, TABLE, UNDER_WAY, Command, Event, Move, OutOfPlace, Phase, step
 from frontdoor.policy.switchboard import Switchboard
 
-FINAL = {Phase.DONE, Phase.FAILED, Phase.ABORTED, Phase.VETOED}
-FAILURES = {Event.VETO, Event.CANDIDATE_FAILED, Event.DEADLINE, Event.ABORT}
+FINAL = {Phase.DONE, Phase.FAILED, Phase.ABORTED, Phase.VETOED, Phase.SWITCHED_BACK}
+FAILURES = {Event.VETO, Event.CANDIDATE_FAILED, Event.DEADLINE, Event.FOUND_WANTING, Event.ABORT}
 NO_CANDIDATE_YET = {Phase.ASKED, Phase.VETTING}
-BEFORE_SWITCH = {Phase.STARTING, Phase.PROBING, Phase.READY, Phase.SWITCHING}
+NO_STREAM_YET = {Phase.STARTING, Phase.PROBING, Phase.READY, Phase.SWITCHING}
+"""The phases in which there is a candidate, and it has had no stream."""
+CANARIES = {Phase.CANARY, Phase.PROMOTING}
+"""Those in which it has its share of the streams."""
+BEFORE_SWITCH = NO_STREAM_YET | CANARIES
 """The phases in which there is a candidate, and the old generation is still the active one."""
+BEGINNINGS = (Phase.ASKED, Phase.RESUMED)
 
 Way = list[tuple[Event, Move]]
 
@@ -38,8 +44,9 @@ def commands(way: Way) -> list[Command]:
     return [command for _, move in way for command in move.commands]
 
 
-def test_every_phase_can_be_reached_from_the_start() -> None:
-    assert {Phase.ASKED} | {move.phase for way in ways() for _, move in way} == set(Phase)
+def test_every_phase_can_be_reached_from_a_beginning() -> None:
+    reached = {move.phase for beginning in BEGINNINGS for way in ways(beginning) for _, move in way}
+    assert reached == set(Phase) - set(BEGINNINGS)
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -50,16 +57,19 @@ def test_every_phase_but_the_final_ones_has_a_way_out_and_every_way_ends(phase: 
 
 def test_the_way_to_done_has_one_switch_between_the_proof_and_the_drain() -> None:
     done = [way for way in ways() if way[-1][1].phase is Phase.DONE]
-    assert len(done) == 2
+    assert len(done) == 4  # what is started or taken, at once or as a canary first
     for way in done:
         events = [event for event, _ in way]
         (proof,) = {Event.PROVED_READY, Event.TAKEN} & set(events)
-        order = [Event.ALLOWED, proof, Event.AGREED, Event.SWITCHED, Event.BAKED, Event.DRAINED]
+        go = [Event.TRIED, Event.PROMOTED] if Event.TRIED in events else [Event.AGREED]
+        order = [Event.ALLOWED, proof, *go, Event.SWITCHED, Event.BAKED, Event.DRAINED]
         assert [event for event in events if event in order] == order
-        ordered = [Command.ASK, Command.START, Command.PROBE, Command.AGREE, Command.SWITCH, Command.BAKE]
-        ordered += [Command.DRAIN, Command.FINISH]
+        ordered = [Command.ASK, Command.START, Command.PROBE, Command.AGREE, Command.SHARE, Command.SWITCH]
+        ordered += [Command.BAKE, Command.DRAIN, Command.FINISH]
         if proof is Event.TAKEN:
             ordered.remove(Command.PROBE)  # it has proved it when it was started
+        if Event.TRIED not in events:
+            ordered.remove(Command.SHARE)
         assert commands(way) == ordered
 
 
@@ -70,8 +80,15 @@ def test_nothing_is_started_before_the_hook_has_agreed() -> None:
             assert commands(way) == [Command.ASK, Command.FINISH]
 
 
-def test_the_switch_is_asked_for_only_when_all_have_agreed_and_they_only_when_the_candidate_is_ready() -> None:
-    assert [line for line, move in TABLE.items() if Command.SWITCH in move.commands] == [(Phase.READY, Event.AGREED)]
+def test_streams_are_asked_for_only_when_all_have_agreed_and_they_only_when_the_candidate_is_ready() -> None:
+    assert {line for line, move in TABLE.items() if Command.SWITCH in move.commands} == {
+        (Phase.READY, Event.AGREED),
+        (Phase.CANARY, Event.PROMOTED),
+    }
+    assert {line for line, move in TABLE.items() if Command.SHARE in move.commands} == {
+        (Phase.READY, Event.TRIED),
+        (Phase.RESUMED, Event.CANARY_GOES_ON),  # which was ready when it became a canary
+    }
     assert {line for line, move in TABLE.items() if move.phase is Phase.READY} == {
         (Phase.PROBING, Event.PROVED_READY),
         (Phase.STARTING, Event.TAKEN),
@@ -80,21 +97,34 @@ def test_the_switch_is_asked_for_only_when_all_have_agreed_and_they_only_when_th
 
 
 @pytest.mark.parametrize(("phase", "event"), [line for line in TABLE if line[1] in FAILURES])
-def test_after_a_failure_the_candidate_is_stopped_and_nothing_is_switched(phase: Phase, event: Event) -> None:
-    assert phase in BEFORE_SWITCH | NO_CANDIDATE_YET
+def test_after_a_failure_the_old_one_has_all_new_streams_and_the_candidate_loses_what_it_had(
+    phase: Phase, event: Event
+) -> None:
     move = step(phase, event)
-    stop = (Command.STOP_CANDIDATE,) if phase in BEFORE_SWITCH else ()
-    assert move.commands == (*stop, Command.FINISH)
+    undo = {
+        **dict.fromkeys(NO_CANDIDATE_YET, ()),
+        **dict.fromkeys(NO_STREAM_YET, (Command.STOP_CANDIDATE,)),
+        **dict.fromkeys(CANARIES, (Command.WITHDRAW,)),  # it has streams, and they may finish
+        Phase.BAKING: (Command.SWITCH_BACK,),
+    }
+    assert move.commands == (*undo[phase], Command.FINISH)
     ends = {Event.VETO: Phase.VETOED, Event.ABORT: Phase.ABORTED}
-    assert move.phase is ends.get(event, Phase.FAILED)
+    if phase in NO_CANDIDATE_YET | NO_STREAM_YET:
+        assert move.phase is ends.get(event, Phase.FAILED)
+    else:
+        by_hand_before_the_switch = event is Event.ABORT and phase in CANARIES
+        assert move.phase is (Phase.ABORTED if by_hand_before_the_switch else Phase.SWITCHED_BACK)
     assert list(ways(move.phase)) == [[]]
 
 
-def test_a_candidate_can_fail_and_be_given_up_in_every_phase_before_the_switch() -> None:
-    assert {phase for phase, event in TABLE if event is Event.CANDIDATE_FAILED} == BEFORE_SWITCH
-    assert {phase for phase, event in TABLE if event is Event.ABORT} == BEFORE_SWITCH | {Phase.VETTING}
-    assert {phase for phase, event in TABLE if event is Event.DEADLINE} == {Phase.PROBING}
-    assert {phase for phase, event in TABLE if event is Event.VETO} == {Phase.VETTING}
+def test_a_candidate_can_fail_and_be_given_up_in_every_phase_before_the_switch_and_in_its_probation() -> None:
+    happens = {event: {phase for phase, at in TABLE if at is event} for event in FAILURES}
+    assert happens[Event.CANDIDATE_FAILED] == NO_STREAM_YET | {Phase.PROMOTING}
+    # A canary is watched, and so is what has been switched to: there a failure has to be more than one that happens.
+    assert happens[Event.FOUND_WANTING] == {Phase.CANARY, Phase.BAKING}
+    assert happens[Event.ABORT] == BEFORE_SWITCH | {Phase.VETTING, Phase.BAKING}
+    assert happens[Event.DEADLINE] == {Phase.PROBING}
+    assert happens[Event.VETO] == {Phase.VETTING}
 
 
 def test_who_gives_a_swap_up_before_the_switch_is_heard_in_every_phase() -> None:
@@ -103,15 +133,36 @@ def test_who_gives_a_swap_up_before_the_switch_is_heard_in_every_phase() -> None
     assert {move.phase for (phase, _), move in TABLE.items() if phase is Phase.ASKED} == {Phase.VETTING}
 
 
-def test_once_switched_no_way_stops_the_candidate() -> None:
-    (move,) = [move for (_, event), move in TABLE.items() if event is Event.SWITCHED]
-    for way in ways(move.phase):
-        assert Command.STOP_CANDIDATE not in (*move.commands, *commands(way))
-        assert way[-1][1].phase is Phase.DONE
+def test_what_has_had_streams_is_never_just_stopped() -> None:
+    had = {Event.TRIED, Event.SWITCHED, Event.CANARY_GOES_ON, Event.PROBATION_GOES_ON}
+    for (_, event), move in TABLE.items():
+        for way in ways(move.phase) if event in had else ():
+            assert Command.STOP_CANDIDATE not in commands(way)
+
+
+def test_once_switched_there_is_a_way_back_until_the_probation_is_over_and_none_after_it() -> None:
+    assert [line for line, move in TABLE.items() if Command.SWITCH_BACK in move.commands] == [
+        (Phase.BAKING, Event.FOUND_WANTING),
+        (Phase.BAKING, Event.ABORT),
+    ]
+    for (_, event), move in TABLE.items():
+        if event is Event.SWITCHED:
+            assert move == Move(Phase.BAKING, (Command.BAKE,))
+        elif event is Event.BAKED:
+            assert [rest[-1][1].phase for rest in ways(move.phase)] == [Phase.DONE]
+
+
+def test_what_another_process_goes_on_with_has_the_ways_that_it_had() -> None:
+    goes_on = {
+        Event.CANARY_GOES_ON: (Phase.READY, Event.TRIED),
+        Event.PROBATION_GOES_ON: (Phase.SWITCHING, Event.SWITCHED),
+    }
+    for event, (phase, before) in goes_on.items():
+        assert step(Phase.RESUMED, event) == step(phase, before)
 
 
 def test_every_swap_reports_once_and_last() -> None:
-    for way in ways():
+    for way in itertools.chain.from_iterable(map(ways, BEGINNINGS)):
         assert commands(way).count(Command.FINISH) == 1
         assert commands(way)[-1] is Command.FINISH
 
@@ -141,6 +192,8 @@ class Swap:
     taken: bool = False
     total: int = 0
     """The candidate's streams when it became the candidate."""
+    past: Past | None = None
+    """Where a rollback led before the switch."""
     commands: list[Command] = field(default_factory=list)
     """Those that were carried out."""
     events: list[Event] = field(default_factory=list)
@@ -151,7 +204,8 @@ class Swaps(RuleBasedStateMachine):
     """Swaps to which anything happens at any time, while streams come and go and warm generations cool.
 
     Each command is carried out as the door does it. A switch that is asked for is made at the event that reports it:
-    what comes in between is what the door looks for in that instant, an abort or the end of the candidate.
+    what comes in between is what the door looks for in that instant, an abort or the end of the candidate. The old
+    generation is not sent away, even if it has no stream, while there may be a way back to it.
     """
 
     def __init__(self) -> None:
@@ -203,8 +257,8 @@ class Swaps(RuleBasedStateMachine):
     def it_goes_well(self, data: st.DataObject) -> None:
         """Else few would come as far as a switch: most of what the table knows is failures."""
         swap = data.draw(st.sampled_from(self.of(*set(Phase) - FINAL)))
-        (event,) = [event for event in self.possible(swap) if event not in FAILURES] or [Event.CANDIDATE_FAILED]
-        self.happens(swap, event)
+        well = [event for event in self.possible(swap) if event not in FAILURES] or [Event.CANDIDATE_FAILED]
+        self.happens(swap, data.draw(st.sampled_from(well)))
 
     @precondition(lambda self: self.of(*set(Phase) - FINAL))
     @rule(data=st.data())
@@ -226,7 +280,7 @@ class Swaps(RuleBasedStateMachine):
         """What the table knows, but for what cannot be, as things are."""
         cannot = {Event.STARTED if swap.taken else Event.TAKEN}
         if swap.candidate is not None and swap.candidate.state not in {State.READY} | STANDING_BY:
-            cannot.add(Event.SWITCHED)  # it was taken, and has been stopped since
+            cannot |= {Event.SWITCHED, Event.TRIED}  # it was taken, and has been stopped since
         return [event for phase, event in TABLE if phase is swap.phase and event not in cannot]
 
     def happens(self, swap: Swap, event: Event) -> None:
@@ -241,6 +295,9 @@ class Swaps(RuleBasedStateMachine):
             for seat in [seat for seat in self.leases if seat.generation is swap.old]:
                 self.end(seat, Reason.DRAIN_CLOSED)
             swap.old.happen(Happening.KEPT_WARM, 0.0)
+        elif event is Event.TRIED:
+            assert swap.candidate is not None
+            self.board.try_out(swap.candidate, Share(2_500), 0.0)
         swap.phase = phase
         swap.events.append(event)
         for command in commands:
@@ -255,6 +312,12 @@ class Swaps(RuleBasedStateMachine):
             if not swap.taken:  # else it goes on as it was: it may have streams
                 aborted = swap.phase is Phase.ABORTED
                 swap.candidate.happen(Happening.ABANDONED if aborted else Happening.FAILED, 0.0)
+        elif command is Command.WITHDRAW:
+            assert self.board.withdraw(0.0) is swap.candidate
+        elif command is Command.SWITCH_BACK:
+            assert swap.old is not None
+            assert self.board.switch(swap.old, 0.0) is swap.candidate
+            self.serves, self.past = swap.old, swap.past
         elif command is Command.DRAIN:
             assert swap.old is not None
             assert swap.old.state in STANDING_BY | {State.STOPPING}
@@ -274,6 +337,7 @@ class Swaps(RuleBasedStateMachine):
         assert swap.commands[-1] is Command.SWITCH, "what nobody has asked for"
         assert swap.candidate is not None
         assert self.board.switch(swap.candidate, 0.0) is swap.old
+        swap.past = self.past
         self.past = Past(self.serves.version, self.serves.number)
         self.serves = swap.candidate
 
@@ -282,18 +346,50 @@ class Swaps(RuleBasedStateMachine):
     def a_generation_goes_on_its_way(self, data: st.DataObject, kept: bool) -> None:
         """Its last stream has ended, or it has been warm for long enough, whatever else is under way."""
         generation = data.draw(st.sampled_from(self.standing(State.DRAINING, State.WARM)))
+        if any(swap.old is generation for swap in self.of(Phase.BAKING)):
+            return
         if generation.state is State.WARM:
             generation.happen(Happening.COOLED, 0.0)
         elif not generation.open:
             generation.happen(Happening.KEPT_WARM if kept else Happening.EMPTIED, 0.0)
 
+    @rule(count=st.integers(1, 5))
+    def clients_come(self, count: int) -> None:
+        for _ in range(count):
+            self.ledger.accept()
+            seat = self.board.lease()
+            assert seat is not None
+            assert seat.generation in (self.serves, self.canary)
+            self.leases.append(seat)
+
+    @property
+    def canary(self) -> Generation | None:
+        """The model's word for it: the candidate of the swap that has come so far."""
+        found = [swap.candidate for swap in self.of(*CANARIES)]
+        return found[0] if found else None
+
+    @precondition(lambda self: self.canary)
+    @rule(part=st.integers(0, WHOLE))
+    def somebody_gives_it_another_share(self, part: int) -> None:
+        self.board.set_share(part)
+
+    @precondition(lambda self: self.of(*CANARIES, Phase.BAKING))
     @rule()
-    def a_client_comes(self) -> None:
-        self.ledger.accept()
-        seat = self.board.lease()
-        assert seat is not None
-        assert seat.generation is self.serves
-        self.leases.append(seat)
+    def the_door_process_dies(self) -> None:
+        """What is left: the generations, as they stand, and where the swap was. What was young is lost with it."""
+        (swap,) = self.of(*CANARIES, Phase.BAKING)
+        canary, baking = self.canary, swap.phase is Phase.BAKING
+        if swap.phase is Phase.PROMOTING:
+            assert swap.commands.pop() is Command.SWITCH  # it was asked for, and not made
+        for seat in list(self.leases):
+            self.end(seat, Reason.LOST)
+        self.board = Switchboard()
+        self.serves.state = State.READY
+        self.board.switch(self.serves, 0.0)
+        if canary is not None:
+            self.board.try_out(canary, Share(2_500), 0.0)
+        swap.phase = Phase.RESUMED
+        self.happens(swap, Event.PROBATION_GOES_ON if baking else Event.CANARY_GOES_ON)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), reason=st.sampled_from(Reason))
@@ -313,18 +409,24 @@ class Swaps(RuleBasedStateMachine):
         assert self.board.active is self.serves
 
     @invariant()
+    def there_is_a_canary_while_its_swap_is_there_and_no_longer(self) -> None:
+        assert self.board.canary is self.canary
+        assert (self.board.share is None) == (self.canary is None)
+        assert self.canary is None or self.canary.state is State.READY
+
+    @invariant()
     def until_its_switch_a_swap_changes_nothing(self) -> None:
         for swap in self.of(*ABORTABLE):
             assert (swap.candidate is None) == (swap.old is None) == (swap.phase in NO_CANDIDATE_YET)
             assert swap.old in (None, self.serves)
-            assert swap.candidate is None or swap.candidate.total == swap.total
+            assert swap.candidate is None or swap.phase in CANARIES or swap.candidate.total == swap.total
 
     @invariant()
     def a_swap_that_failed_has_never_been_switched(self) -> None:
         for swap in self.of(Phase.FAILED, Phase.ABORTED, Phase.VETOED):
             assert Event.SWITCHED not in swap.events
             assert (swap.candidate is None) == (Command.START not in swap.commands)
-            if swap.candidate is not None and not swap.taken:
+            if swap.candidate is not None and not swap.taken and Event.TRIED not in swap.events:
                 assert swap.candidate.state in (State.FAILED, State.STOPPING)
                 assert (swap.candidate.open, swap.candidate.total) == (0, 0)
 
@@ -333,8 +435,19 @@ class Swaps(RuleBasedStateMachine):
         for swap in self.swaps:
             assert swap.commands.count(Command.SWITCH) <= 1
             assert swap.events.count(Event.SWITCHED) <= 1
-            assert not ({Event.SWITCHED} <= set(swap.events) and FAILURES & set(swap.events))
             assert swap.commands.count(Command.FINISH) == (swap.phase in FINAL)
+            events = [event for event in swap.events if event in {Event.SWITCHED} | FAILURES]
+            assert events[:1] == [Event.SWITCHED] or Event.SWITCHED not in events
+
+    @invariant()
+    def after_a_switch_there_is_one_way_back_and_it_is_as_if_nothing_had_been(self) -> None:
+        for swap in self.swaps:
+            assert swap.commands.count(Command.SWITCH_BACK) <= 1
+            assert Command.SWITCH_BACK not in swap.commands or Event.SWITCHED in swap.events
+        last = self.swaps[-1] if self.swaps else None
+        if last is not None and last.phase is Phase.SWITCHED_BACK:
+            assert self.serves is last.old
+            assert Event.SWITCHED not in last.events or self.past == last.past
 
     @invariant()
     def there_are_never_more_than_may_run(self) -> None:
@@ -344,7 +457,8 @@ class Swaps(RuleBasedStateMachine):
     def the_ledger_adds_up(self) -> None:
         assert self.ledger.accepted == self.ledger.open + sum(self.ledger.ended.values())
         assert self.ledger.open == len(self.leases) == sum(generation.open for generation in self.generations)
-        assert {seat.generation.state for seat in self.leases} <= {State.ACTIVE, State.DRAINING}
+        canaries = {State.READY} if self.canary is not None else set()
+        assert {seat.generation.state for seat in self.leases} <= {State.ACTIVE, State.DRAINING} | canaries
 
 
 TestSwaps = Swaps.TestCase

@@ -24,6 +24,16 @@ def serve(answer: str) -> None:
                 client.sendall(unescaped(answer))
 
 
+def repeat(answer: str) -> None:
+    """The same, and print each request."""
+    while True:
+        client, _ = listener.accept()
+        with suppress(BrokenPipeError), client:
+            if request := client.recv(65536):
+                say(request.decode())
+                client.sendall(unescaped(answer))
+
+
 def take(_: str) -> None:
     """Listen on the socket that was passed (sd_listen_fds(3))."""
     global listener
@@ -66,6 +76,11 @@ def polite(name: str) -> None:
     signal.signal(signal.Signals[name], leave)
 
 
+def hear(name: str) -> None:
+    """Say when that signal comes, and go on: the next ``wait`` is for another one."""
+    signal.signal(signal.Signals[name], lambda number, frame: say(f"heard {number}"))
+
+
 def helper(_: str) -> None:
     """Fork a child that stays in the same group."""
     pid = os.fork()
@@ -103,7 +118,7 @@ def unescaped(text: str) -> bytes:
 
 ACTS: dict[str, Callable[[str], None]] = {
     act.__name__: act
-    for act in (listen, take, serve, page, say, flood, env, deaf, polite, helper, read, notify, die, wait)
+    for act in (listen, take, serve, repeat, page, say, flood, env, deaf, polite, hear, helper, read, notify, die, wait)
 } | {"exit": leave}
 
 if __name__ == "__main__":

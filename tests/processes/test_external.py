@@ -112,6 +112,7 @@ async def test_gone_it_gets_no_stream_until_it_is_back(house: House, path: str, 
     exited = await house.said("backend.exited")
     why = f"failed its health check 2 times in a row: there is no socket at {path}"
     assert exited == {"process": 0, "reason": why}
+    assert backend.generation.conduct.crashes == 1
     assert (external.seat.up, external.life) == (False, Life.DOWN)
     assert path in external.reason
     assert not external.failed.is_set()

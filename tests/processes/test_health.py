@@ -12,6 +12,7 @@ from frontdoor.config import HealthSettings
 from frontdoor.policy import backoff
 from frontdoor.policy.generation import State
 from frontdoor.processes import health
+from frontdoor.processes.child import Child
 from frontdoor.processes.health import watch
 from frontdoor.processes.member import Life
 from frontdoor.processes.ready import CannotAsk, NotReady
@@ -148,6 +149,7 @@ async def test_a_process_that_fails_its_check_is_restarted(house: House) -> None
     why = "failed its health check 2 times in a row: GET /healthz was answered with 500"
     assert exited == {"pid": first, "status": 0, "reason": why, "asked_for": None}
     assert backend.ring.last(1) == ["bye at 15"], "it got the stop signal"
+    assert backend.generation.conduct.crashes == 1, "to be given up is a crash, and its end is none"
     assert (await house.said("backend.restarting"))["reason"] == f"it {why}"
     assert not process.seat.up
     house.file("page", OK)
@@ -173,12 +175,21 @@ async def test_one_that_hangs_gets_no_stream_from_then_on_and_is_killed_in_the_e
     await house.ended(backend)
 
 
+async def test_a_canary_is_asked_like_the_active_one(house: House) -> None:
+    backend = await active(house)
+    backend.generation.state = State.READY
+    house.file("page", BAD)
+    await house.said("backend.restarting")
+    assert backend.generation.conduct.crashes == 1
+
+
 async def test_nobody_is_asked_who_is_not_active(house: House) -> None:
     backend, other = await active(house), await active(house)
     backend.generation.state = State.DRAINING
     house.file("page", BAD)
     await house.said("backend.restarting")
     assert [process.restarts for process in backend.processes] == [0]
+    assert backend.generation.conduct.crashes == 0
     assert backend.alive()
     assert not other.alive()
 
@@ -225,3 +236,37 @@ async def test_one_that_says_when_it_is_ready_is_asked_whether_it_can_be_dialled
     assert why.startswith("it failed its health check 2 times in a row: it has not made its socket yet")
     backend.stop()
     await house.ended(backend)
+
+
+async def test_one_that_is_asked_to_stop_while_it_fails_its_check_has_not_crashed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = trio.Event()
+
+    async def watch(*_: Any) -> str:
+        await asked.wait()
+        backend.stop()
+        return "failed its health check once: no answer"
+
+    monkeypatch.setattr(health, "watch", watch)
+    backend = await active(house)
+    asked.set()
+    await house.ended(backend)
+    assert backend.generation.conduct.crashes == 0
+    assert house.of("backend.exited")[0]["asked_for"] is True
+
+
+async def test_its_successor_that_exits_at_once_has_crashed_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = await active(house)
+    start = Child.start
+
+    async def exits_at_once(child: Child, *args: Any, **more: Any) -> tuple[int, int]:
+        started = await start(child, *args, **more)
+        os.kill(started[0], signal.SIGKILL)
+        await child.report.exited.wait()  # heard of in the same moment as of its start
+        return started
+
+    monkeypatch.setattr(Child, "start", exits_at_once)
+    house.file("page", BAD)
+    await house.said("backend.exited", 2)
+    assert backend.generation.conduct.crashes == 2

@@ -199,6 +199,72 @@ async def test_a_restarted_one_that_does_not_become_ready_in_time_is_ended(house
     assert house.of("backend.exited")[0]["status"] == -9
 
 
+# -- what whoever judges the release is told ----------------------------------------------------------------------
+
+
+async def test_a_crash_is_told_in_the_instant_in_which_the_keeper_says_so(house: House) -> None:
+    backend = house.start("listen", "wait")
+    (process,) = backend.processes
+    await house.ready(backend)
+    told: list[tuple[int, list[str]]] = []
+    conduct = backend.generation.conduct
+    conduct.told = lambda: told.append((conduct.crashes, [event for event, _ in house.events]))
+    for number in (1, 2):
+        before = time.monotonic()
+        os.kill(process.pid, signal.SIGKILL)
+        await house.said("backend.ready", 1 + number)
+        assert conduct.crashes == len(conduct.crash_times) == number
+        assert before < conduct.crash_times[-1] < time.monotonic()
+    assert [crashes for crashes, _ in told] == [1, 2]
+    assert [events.count("backend.exited") for _, events in told] == [0, 1], "it is told before anything else is done"
+
+
+async def test_a_crash_is_one_however_often_the_keeper_speaks_of_it(house: House) -> None:
+    backend = house.start("helper", "listen", "wait")
+    helper = int(await house.line(backend))
+    await house.ready(backend)
+    (process,) = backend.processes
+    key = process.key if isinstance(process, Process) else ""
+    for gone in (False, True):
+        process.on_report(ChildReport(key, process.pid, None, 3, gone=gone))
+    assert backend.generation.conduct.crashes == 1
+    os.kill(process.pid, signal.SIGKILL)
+    await until(lambda: not alive(helper))
+
+
+@pytest.mark.parametrize("code", [0, 3])
+async def test_an_exit_that_nobody_has_asked_for_is_a_crash_whatever_its_code(house: House, code: int) -> None:
+    fifo = house.fifo()
+    backend = house.start("listen", f"read:{fifo}", f"exit:{code}", backend='restart = "never"')
+    await house.ready(backend)
+    await write_line(fifo)
+    await house.ended(backend)
+    assert backend.generation.conduct.crashes == 1
+
+
+async def test_what_was_never_ready_or_was_asked_to_end_has_not_crashed(house: House) -> None:
+    never = house.start("exit:3")
+    await house.ended(never)
+    for patience in ("1h", "10ms"):  # it leaves by itself, and it is killed
+        asked = house.start(
+            "deaf" if patience == "10ms" else "say:x", "listen", "wait", backend=f'stop_timeout = "{patience}"'
+        )
+        await house.ready(asked)
+        asked.stop()
+        await house.ended(asked)
+        assert asked.generation.conduct.crashes == 0
+    assert never.generation.conduct.crashes == 0
+    assert house.of("backend.exited")[-1]["status"] == -9
+
+
+async def test_a_restart_that_does_not_become_ready_in_time_is_one_more_crash(house: House) -> None:
+    backend = house.backend("wait", ready='deadline = "50ms"')
+    backend.processes[0].proved.set()  # as after a first start that went well
+    house.run(backend)
+    await house.said("backend.restarting", 2)
+    assert backend.generation.conduct.crashes == 2
+
+
 # -- stopping -----------------------------------------------------------------------------------------------------
 
 
@@ -375,6 +441,7 @@ async def test_an_adopted_process_can_be_stopped_before_anything_else(house: Hou
     house.run(backend)
     await house.ended(backend)
     assert house.of("backend.exited")[0]["status"] == -15
+    assert backend.generation.conduct.crashes == 0
     assert children(house.keeper) == []
 
 
@@ -388,6 +455,7 @@ async def test_one_that_ended_while_there_was_no_door_process_is_started_again_a
     backend.adopt({0: (ended, output, True)})
     (process,) = backend.processes
     assert process.seat.gone(), "its streams end because of that"
+    assert backend.generation.conduct.crashes == 1, "whoever was judging it did not live to hear of it"
     before = time.monotonic()
     ups: list[int] = []
 

@@ -245,6 +245,19 @@ async def test_http_says_when_the_connection_is_closed_at_once(app: Callable[[An
         assert await http(path) == "the connection was closed before GET /healthz?deep=1 was answered"
 
 
+async def test_an_answer_counts_that_came_before_the_request_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+
+    async def dial(path: str) -> int:
+        return ours.detach()
+
+    monkeypatch.setattr(ready, "_dial", dial)
+    with theirs:
+        theirs.sendall(GOOD["204"])
+        theirs.shutdown(socket.SHUT_RD)  # whoever sends anything now gets EPIPE
+        await ready.http("", "/drain", json=b"{}")
+
+
 async def test_http_says_when_nobody_is_there(path: str) -> None:
     assert await http(path) == f"it has not made its socket yet ({path})"
 

@@ -1,11 +1,13 @@
+import errno
 import os
+import socket
 
 import pytest
 import trio
 
 from frontdoor.policy.ledger import Reason
 from frontdoor.traffic.ending import FORCED_GOODBYE
-from traffic.peers import Peer, data, fill_up, rest, until
+from traffic.peers import Peer, data, fill_up, is_reset, rest, until
 from traffic.relay_under_test import Door, open_door
 
 
@@ -133,3 +135,114 @@ async def test_a_stream_that_is_abandoned_in_its_goodbye_keeps_its_reason() -> N
         await until(lambda: door.stream.deadline is not None)
         door.relay.abandon(door.stream, Reason.SHUTDOWN)
         await door.ended(backend_closed=1)
+
+
+# -- with a grace, and a RST after it ---------------------------------------------------------------------------------
+
+GRACE = 60.0
+
+
+async def test_a_client_that_stays_for_all_of_its_grace_is_reset_after_it() -> None:
+    async with open_door() as door:
+        client, backend = await door.pair()
+        door.relay.close(door.stream, Reason.DRAIN_CLOSED, GRACE)
+        assert await rest(client) == b""  # FIN
+        assert await rest(backend) == b""
+        door.sweep(after=GRACE - 1)  # it has been silent for longer than others may be
+        assert len(door.relay) == 1
+        door.sweep(after=GRACE + 1)
+        await door.ended(drain_closed=1)
+        await until(lambda: was_reset(client))
+
+
+async def test_the_reset_comes_although_somebody_else_holds_the_socket() -> None:
+    # The keeper does, of a stream that is protected. A close alone would send nothing then.
+    async with open_door() as door:
+        client, _ = await door.pair()
+        held = os.dup(door.stream.up.source)
+        try:
+            door.relay.close(door.stream, Reason.DRAIN_CLOSED, GRACE)
+            assert await rest(client) == b""
+            door.sweep(after=GRACE + 1)
+            await until(lambda: was_reset(client))
+        finally:
+            os.close(held)
+
+
+def was_reset(client: Peer) -> bool:
+    """Whether RST has come, to a client that has read its FIN: then no read says it any more."""
+    return client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (errno.ECONNRESET, errno.EPIPE)
+
+
+async def test_a_client_that_closes_in_its_grace_is_not_reset() -> None:
+    async with open_door() as door:
+        client, _ = await door.pair()
+        door.relay.close(door.stream, Reason.DRAIN_CLOSED, GRACE)
+        assert await rest(client) == b""
+        await client.send_all(b"goodbye")
+        await client.send_eof()
+        await door.ended(drain_closed=1)
+        assert not was_reset(client)
+
+
+async def test_the_grace_begins_with_the_fin() -> None:
+    async with open_door(narrow=True) as door:
+        client, backend = await door.pair()
+        await fill_up(backend)
+        stream = door.stream
+        moved = stream.down.moved
+        door.relay.close(stream, Reason.DRAIN_CLOSED, GRACE)
+        assert stream.deadline is not None
+        stream.deadline -= GRACE - 1  # it was 59 seconds ago, and the client begins to read
+        assert await rest(client) == data(moved)
+        door.sweep(after=GRACE - 1)
+        assert len(door.relay) == 1
+        door.sweep(after=GRACE + 1)
+        await door.ended(drain_closed=1)
+
+
+async def test_a_client_that_does_not_read_is_reset_after_its_grace_with_what_is_in_the_pipe() -> None:
+    async with open_door(narrow=True) as door:
+        client, backend = await door.pair()
+        await fill_up(backend)
+        door.relay.close(door.stream, Reason.DRAIN_CLOSED, GRACE)
+        door.sweep(after=GRACE + 1)
+        await door.ended(drain_closed=1)
+        assert door.pipes_at_work == 0
+        with pytest.raises(trio.BrokenResourceError) as caught:
+            await rest(client)
+        assert is_reset(caught.value)
+
+
+async def test_no_grace_at_all_is_a_reset_at_the_next_look() -> None:
+    async with open_door() as door:
+        client, _ = await door.pair()
+        door.relay.close(door.stream, Reason.DRAIN_CLOSED, 0.0)
+        door.sweep()
+        await door.ended(drain_closed=1)
+        await until(lambda: was_reset(client))
+
+
+async def test_whoever_is_in_a_hurry_shortens_the_grace_and_nobody_lengthens_it() -> None:
+    async with open_door() as door:
+        await door.pair()
+        stream = door.stream
+        door.relay.close(stream, Reason.DRAIN_CLOSED, GRACE)
+        door.relay.close(stream, Reason.DRAIN_CLOSED, 2 * GRACE)
+        door.sweep(after=GRACE - 1)
+        assert len(door.relay) == 1
+        door.relay.close(stream, Reason.SHUTDOWN)
+        door.sweep(after=FORCED_GOODBYE + 0.1)
+        await door.ended(drain_closed=1)
+
+
+async def test_who_is_in_a_hurry_while_the_pipe_is_not_empty_shortens_the_grace_after_it_too() -> None:
+    async with open_door(narrow=True) as door:
+        client, backend = await door.pair()
+        await fill_up(backend)
+        moved = door.stream.down.moved
+        door.relay.close(door.stream, Reason.DRAIN_CLOSED, GRACE)
+        door.relay.close(door.stream, Reason.SHUTDOWN)
+        assert await rest(client) == data(moved)
+        door.sweep(after=FORCED_GOODBYE + 0.1)
+        await door.ended(drain_closed=1)

@@ -8,7 +8,7 @@ import pytest
 from frontdoor.policy.generation import Seat
 from frontdoor.proxy_header import Endpoint, encode
 from frontdoor.sockets import dial
-from frontdoor.traffic import listener as module
+from frontdoor.traffic import seating as module
 from traffic.peers import data, pass_on, receive
 from traffic.relay_under_test import open_door
 

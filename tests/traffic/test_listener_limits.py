@@ -15,6 +15,7 @@ from frontdoor.policy.generation import Seat
 from frontdoor.policy.ledger import Ledger, Reason
 from frontdoor.sockets import dial
 from frontdoor.traffic import listener as module
+from frontdoor.traffic import seating
 from frontdoor.traffic.gate import Gate
 from traffic.peers import Peer, quiet, receive, rest, until
 from traffic.relay_under_test import Door, open_door
@@ -86,7 +87,7 @@ async def test_who_is_here_and_has_no_backend_for_want_of_a_descriptor_goes_firs
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
         with monkeypatch.context() as patch:
-            patch.setattr(module, "dial", refuse)
+            patch.setattr(seating, "dial", refuse)
             clients = [await door.connect() for _ in range(5)]
             await until(lambda: door.gate.full)
             for _ in range(3):
@@ -114,7 +115,7 @@ async def test_a_descriptor_that_was_missing_for_one_dial_stops_nobody_when_a_si
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             return dial(address)
 
-        monkeypatch.setattr(module, "dial", refuse_once)
+        monkeypatch.setattr(seating, "dial", refuse_once)
         for _ in range(3):
             client = await door.connect()
             await door.backend.greet()
