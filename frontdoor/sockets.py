@@ -2,8 +2,11 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 import socket
+import sys
+import termios
 
 NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC})
 """There is no descriptor or no memory to be had just now: wait until somebody leaves (accept(2), socket(2)). ENOSPC is
@@ -63,6 +66,17 @@ def shut(fd: int, how: int = socket.SHUT_WR) -> None:
         sock.detach()
 
 
+def unsent(fd: int) -> int:
+    """Bytes that were written, and that the other side's kernel has not taken; of a Unix socket, that nobody has read.
+
+    0 where that is not known (tcp(7), unix(7): SIOCOUTQ).
+    """
+    try:
+        return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
+
+
 def reset(fd: int) -> None:
     """Send RST, and forget what has not been sent yet. It is harmless on a socket that is not connected any more.
 
@@ -82,6 +96,18 @@ def to_nobody() -> int:
 def receive(fd: int, count: int) -> bytes:
     """Read at most ``count`` bytes now. Raises BlockingIOError and OSError as recv(2)."""
     return os.read(fd, count)
+
+
+def peek(fd: int, count: int) -> bytes:
+    """See at most ``count`` bytes that can be read now, and leave them where they are. b"" is the end.
+
+    Raises BlockingIOError and OSError as recv(2).
+    """
+    sock = _Socket(_UNIX, _STREAM, 0, fd)  # the family does not matter, as in ``shut``
+    try:
+        return sock.recv(count, socket.MSG_PEEK)
+    finally:
+        sock.detach()
 
 
 def show(address: object) -> str:

@@ -37,6 +37,7 @@ VERBS = {
     "drain": "Close a draining generation's streams.",
     "pause": "Stop accepting: clients wait.",
     "resume": "Accept again.",
+    "maintenance": "Answer requests with 503, stop nothing.",
     "logs": "Print what the backends print; -f follows.",
     "events": "Print what happened; -f follows.",
     "stop": "Stop gracefully; --now at once.",

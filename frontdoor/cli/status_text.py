@@ -23,6 +23,10 @@ def render(state: Mapping[str, Any], now: datetime | None = None) -> str:
     vault = state.get("vault", {})
     if vault.get("full"):
         lines.append(f"the vault is full: {count(vault.get('streams', 0), 'stream')} live through a crash, no more")
+    lines += [
+        f"the door process before (pid {each['pid']}) finishes {count(each['requests'], 'request')}"
+        for each in state.get("earlier", [])
+    ]
     for door in state.get("doors", []):
         lines += ["", *_door(door, now or datetime.now(UTC))]
     return "\n".join(lines)
@@ -33,17 +37,17 @@ def _door(door: Mapping[str, Any], now: datetime) -> list[str]:
     active = door.get("active") or "nothing"
     state = f", {door['state']}" if door.get("state") in ("starting", "stopping", "failed") else ""
     lines = [printable(f"door {door.get('name')} on {listen}: {active} is active{state}{_paused(door)}")]
-    if trouble := door.get("trouble"):
-        lines += [f"  {printable(line)}" for line in str(trouble).splitlines()]
-    if swap := door.get("swap"):
-        lines.append(f"  {_swap(swap)}")
+    lines += [f"  {line}" for line in _special(door, now)]
     if canary := door.get("canary"):
-        lines += [f"  {line}" for line in _canary(canary)]
+        what = "requests" if door.get("protocol") == "http" else "connections"
+        lines += [f"  {line}" for line in _canary(canary, what)]
     if previous := door.get("previous"):
         lines.append(f"  {_previous(str(previous), door.get('generations', []))}")
     streams = door.get("streams", {})
     ended = ", ".join(f"{number} {reason}" for reason, number in streams.get("ended", {}).items() if number)
     summary = f"  streams: {streams.get('accepted', 0)} accepted, {streams.get('open', 0)} open"
+    if (connections := door.get("connections")) is not None:  # an http door: each request is a stream
+        summary += f"; {count(int(connections['open']), 'connection')} open, {connections['idle']} of them idle"
     lines.append(summary + (printable(f"; ended: {ended}") if ended else ""))
     rows = [_generation(generation, now) for generation in door.get("generations", [])]
     if rows:
@@ -59,6 +63,13 @@ def _door(door: Mapping[str, Any], now: datetime) -> list[str]:
         elif generation.get("state") == "warm":
             lines.append(f"  {_warm(generation)}")
     return lines
+
+
+def _special(door: Mapping[str, Any], now: datetime) -> list[str]:
+    """What is not so every day."""
+    lines = [_maintenance(door["maintenance"], now)] if door.get("maintenance") else []
+    lines += [printable(line) for line in str(door.get("trouble") or "").splitlines()]
+    return [*lines, _swap(door["swap"])] if door.get("swap") else lines
 
 
 def _swap(swap: Mapping[str, Any]) -> str:
@@ -77,12 +88,18 @@ def _paused(door: Mapping[str, Any]) -> str:
     return ", paused" + (f" for another {duration(float(left))}" if left is not None else "")
 
 
-def _canary(canary: Mapping[str, Any]) -> list[str]:
+def _maintenance(maintenance: Mapping[str, Any], now: datetime) -> str:
+    since = _since(maintenance.get("since"), now)
+    return printable(f"in maintenance for {since}, requests are answered 503: {maintenance.get('message')}")
+
+
+def _canary(canary: Mapping[str, Any], what: str) -> list[str]:
     """Both sides of it next to each other: what there was since it began."""
     share = _percent(canary.get("share"))
     shares = {str(canary.get("generation")): share, str(canary.get("base")): 100 - share}
-    by = " by address" if canary.get("by") == "address" else ""
-    line = printable(f"canary: {canary.get('generation')} gets {share:g}% of new connections{by}{_next(canary, share)}")
+    unit = canary.get("sticky") or canary.get("by")
+    by = f" by {unit}" if unit in ("address", "cookie", "header") else ""
+    line = printable(f"canary: {canary.get('generation')} gets {share:g}% of new {what}{by}{_next(canary, share)}")
     rows = [_side(side, shares) for side in canary.get("sides", [])]
     return [line, *(f"  {row}" for row in table(_SIDE, rows, right=_SIDE[1:]))] if rows else [line]
 

@@ -29,6 +29,10 @@ def streams(call: Call, version: str | None) -> int:
     several = len({stream.get("door") for stream in answer["streams"]}) > 1
     head = ["CLIENT", "GENERATION", "AGE", "IDLE", "UP", "DOWN"]
     rows = [_row(stream) for stream in answer["streams"]]
+    if any("request" in stream for stream in answer["streams"]):
+        head.append("REQUEST")
+        for row, stream in zip(rows, answer["streams"], strict=True):
+            row.append(str(stream.get("request") or "-"))
     if several:
         head.insert(0, "DOOR")
         for row, stream in zip(rows, answer["streams"], strict=True):

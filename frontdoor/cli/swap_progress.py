@@ -123,6 +123,8 @@ _SENTENCES: dict[str, Callable[[Line], str]] = {
     "upgrade.started": lambda line: f"upgrade {_text(line, 'upgrade')}: a new door process is being started",
     "paused": _paused,
     "resumed": lambda line: "resumed",
+    "maintenance.on": lambda line: f"maintenance: requests are answered 503: {_text(line, 'message')}",
+    "maintenance.off": lambda line: f"maintenance is over{_why(line)}",
     "events.dropped": _dropped,
 }
 

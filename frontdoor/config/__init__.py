@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from frontdoor.config.backends import BackendSettings, Launch, UnknownVersion
+    from frontdoor.config.canary import CanarySettings
     from frontdoor.config.difference import changes
     from frontdoor.config.drain import DrainNotify, DrainSettings
     from frontdoor.config.file import Settings, load, parse
+    from frontdoor.config.http import HttpSettings
     from frontdoor.config.problem import ConfigError, Problem
     from frontdoor.config.process import FrontdoorSettings
     from frontdoor.config.ready import ReadyCheck, ReadySettings
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendSettings",
+    "CanarySettings",
     "ConfigError",
     "DoorSettings",
     "DrainNotify",
@@ -35,6 +38,7 @@ __all__ = [
     "FrontdoorSettings",
     "HealthSettings",
     "HooksSettings",
+    "HttpSettings",
     "Launch",
     "LimitsSettings",
     "ProbationSettings",
@@ -51,9 +55,11 @@ __all__ = [
 
 _HOMES = {
     "frontdoor.config.backends": ("BackendSettings", "Launch", "UnknownVersion"),
+    "frontdoor.config.canary": ("CanarySettings",),
     "frontdoor.config.difference": ("changes",),
     "frontdoor.config.drain": ("DrainNotify", "DrainSettings"),
     "frontdoor.config.file": ("Settings", "load", "parse"),
+    "frontdoor.config.http": ("HttpSettings",),
     "frontdoor.config.problem": ("ConfigError", "Problem"),
     "frontdoor.config.process": ("FrontdoorSettings",),
     "frontdoor.config.ready": ("ReadyCheck", "ReadySettings"),

@@ -16,8 +16,10 @@ from frontdoor.config.checks import cross_faults, nul_faults
 from frontdoor.config.doors import DoorTable, door_tables, listen_faults, longest_name, place_faults
 from frontdoor.config.external import external_faults, socket_faults
 from frontdoor.config.lines import Lines
+from frontdoor.config.pages import page_faults
 from frontdoor.config.problem import ConfigError, Path, Problem, show_key
 from frontdoor.config.process import FrontdoorSettings
+from frontdoor.config.protocol import protocol_faults
 from frontdoor.config.settings import DoorSettings
 from frontdoor.config.syntax import read_toml
 from frontdoor.config.unbuilt import unbuilt_faults
@@ -41,7 +43,7 @@ class Settings:
 
 
 def load(path: str) -> Settings:
-    """Read the config at `path`.
+    """Read the config at `path`, and look at the files that it names.
 
     Raises ConfigError, with every problem, if it cannot be read or is not valid.
     """
@@ -66,13 +68,16 @@ def load(path: str) -> Settings:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise _refused(path, "is not UTF-8 text; save it as UTF-8", line) from None
-    return parse(text, path)
+    settings = parse(text, path)
+    if faults := list(page_faults(settings.doors.values())):
+        raise ConfigError(path, _problems(faults, text))
+    return settings
 
 
 def parse(text: str, path: str) -> Settings:
     """Make settings of a config's text; its relative paths start at the folder of `path`.
 
-    The file itself is not looked at: the text may be one that was kept while the file went on changing.
+    No file is looked at, not even its own: the text may be one that was kept while the files went on changing.
     Raises ConfigError with every problem.
     """
     raw = read_toml(text, path)
@@ -86,6 +91,7 @@ def parse(text: str, path: str) -> Settings:
     for table in tables:
         faults += cross_faults(table.table, table.place)
         faults += external_faults(table.table, table.place)
+        faults += protocol_faults(table.table, table.place)
     faults += listen_faults(tables, folder, control)
     for door in doors.values():
         if door is not None and process is not None:

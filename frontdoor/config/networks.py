@@ -1,10 +1,13 @@
-"""Networks whose word is taken: the entries of `accept_proxy`."""
+"""Networks whose word is taken: the entries of `accept_proxy`, and of `http.trust`."""
 
 from __future__ import annotations
 
 import ipaddress
+from typing import Annotated
 
-from frontdoor.config.problem import show_value
+from pydantic import AfterValidator
+
+from frontdoor.config.problem import once, show_value
 
 _FORMS = 'write "10.0.0.0/8" or "2001:db8::/32", or "10.0.0.1" for one address'
 
@@ -28,3 +31,7 @@ def parse_network(text: str) -> str:
             f'or "{address}" for the one address'
         )
     return str(network)
+
+
+Networks = Annotated[tuple[Annotated[str, AfterValidator(parse_network)], ...], AfterValidator(once)]
+"""As an array of the config has them, each in its one form and once."""

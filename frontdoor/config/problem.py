@@ -23,6 +23,16 @@ class FaultError(ValueError):
         super().__init__("; ".join(message for _, message in self.faults))
 
 
+def once(items: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the items of an array. Raises FaultError for those that are there twice."""
+    faults: list[tuple[Path, str]] = [
+        ((index,), f"{show_value(item)} is there twice") for index, item in enumerate(items) if item in items[:index]
+    ]
+    if faults:
+        raise FaultError(faults)
+    return items
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake: the key as TOML writes it ("" for the file itself), its line (from 1), what is wrong."""

@@ -17,10 +17,12 @@ from frontdoor.config.backends import (
     check_shell_line,
     context_of,
 )
+from frontdoor.config.canary import CanarySettings
 from frontdoor.config.drain import DrainSettings
 from frontdoor.config.durations import Duration, Positive, Span, finite, positive
-from frontdoor.config.networks import parse_network
-from frontdoor.config.problem import FaultError, Path, show_key, show_value
+from frontdoor.config.http import HttpSettings
+from frontdoor.config.networks import Networks
+from frontdoor.config.problem import Path, once, show_key
 from frontdoor.config.ready import ReadySettings
 from frontdoor.policy.conduct import WINDOW
 
@@ -88,19 +90,10 @@ def _check_address(text: str, info: ValidationInfo) -> str:
     return parse_address(text, context_of(info)["folder"])
 
 
-def _once(items: tuple[str, ...]) -> tuple[str, ...]:
-    faults: list[tuple[Path, str]] = [
-        ((index,), f"{show_value(item)} is there twice") for index, item in enumerate(items) if item in items[:index]
-    ]
-    if faults:
-        raise FaultError(faults)
-    return items
-
-
 def _check_listen(listen: tuple[str, ...]) -> tuple[str, ...]:
     if not listen:
         raise ValueError('must not be empty: write at least one address, as ["127.0.0.1:8080"]')
-    return _once(listen)
+    return once(listen)
 
 
 class DoorSettings(Table):
@@ -109,13 +102,15 @@ class DoorSettings(Table):
     listen: Annotated[tuple[Annotated[str, AfterValidator(_check_address)], ...], AfterValidator(_check_listen)]
     active: str
     protocol: Literal["tcp", "http"] = "tcp"
-    accept_proxy: Annotated[tuple[Annotated[str, AfterValidator(parse_network)], ...], AfterValidator(_once)] = ()
+    accept_proxy: Networks = ()
+    http: HttpSettings = HttpSettings()
     backends: dict[str, BackendSettings]
     ready: ReadySettings = ReadySettings()
     health: HealthSettings | None = None
     drain: DrainSettings = DrainSettings()
     swap: SwapSettings = SwapSettings()
     probation: ProbationSettings = ProbationSettings()
+    canary: CanarySettings = CanarySettings()
     limits: LimitsSettings = LimitsSettings()
     hooks: HooksSettings = HooksSettings()
 

@@ -9,15 +9,7 @@ from collections.abc import Iterator
 
 from frontdoor.config.problem import Path, show_value
 
-_ANY = "*"  # as a table's name: every table
-
-_OF_A_DOOR: dict[Path, object] = {
-    ("protocol",): "tcp",
-}
-
 UNBUILT: dict[Path, object] = {
-    **_OF_A_DOOR,
-    **{("doors", _ANY, *path): default for path, default in _OF_A_DOOR.items()},
     ("frontdoor", "admin"): "",
 }
 
@@ -33,8 +25,5 @@ def unbuilt_faults(raw: dict[str, object]) -> Iterator[tuple[Path, str]]:
 def _at(table: object, pattern: Path, done: Path) -> Iterator[tuple[Path, object]]:
     if not pattern:
         yield done, table
-    elif isinstance(table, dict):
-        names = list(table) if pattern[0] == _ANY else [pattern[0]]
-        for name in names:
-            if name in table:
-                yield from _at(table[name], pattern[1:], (*done, name))
+    elif isinstance(table, dict) and pattern[0] in table:
+        yield from _at(table[pattern[0]], pattern[1:], (*done, pattern[0]))

@@ -28,6 +28,7 @@ from .turns import Turns
 
 MAX_FOLLOWERS = 128  # half of the connections: whoever follows cannot keep out whoever asks
 UNAVAILABLE = 503
+RETRY_AFTER = 120  # seconds after which visitors are told to come again, if nobody says another time
 
 AFTER_THE_SWITCH = MILESTONES[1:]  # what all that is a swap can be followed to; only a canary is shared out before
 
@@ -181,6 +182,20 @@ class Calls:
         Fields(await read_json(request, empty_is={}), ())
         return Result("resumed", await self._operator.resume(self._door(request.path_params["door"])))
 
+    async def maintenance(self, request: Request) -> Response:
+        """POST /v1/doors/NAME/maintenance: answer requests with 503 while ``on``, with ``message`` and ``retry_after``.
+
+        The latter is in seconds, null for none.
+        """
+        fields = Fields(await read_json(request), ("on", "message", "retry_after"))
+        door = self._door(request.path_params["door"])
+        if not fields.flag("on", default=None):
+            if "message" in fields or "retry_after" in fields:
+                raise Refused(USAGE, "message and retry_after are said with on: true; with on: false nothing is")
+            return Result("maintenance_off", await self._operator.end_maintenance(door))
+        message, wait = fields.maybe_text("message"), fields.maybe_whole("retry_after", RETRY_AFTER)
+        return Result("maintenance_on", await self._operator.maintain(door, message, wait))
+
     async def stop(self, request: Request) -> Response:
         """POST /v1/stop: begin the graceful stop, or with ``now`` the one that cuts every stream."""
         fields = Fields(await read_json(request, empty_is={}), ("now",))
@@ -269,6 +284,7 @@ def app(operator: Operator) -> Starlette:
         Route("/v1/doors/{door}/drain", calls.drain, methods=["POST"]),
         Route("/v1/doors/{door}/pause", calls.pause, methods=["POST"]),
         Route("/v1/doors/{door}/resume", calls.resume, methods=["POST"]),
+        Route("/v1/doors/{door}/maintenance", calls.maintenance, methods=["POST"]),
         Route("/v1/reload", calls.reload, methods=["POST"]),
         Route("/v1/upgrade", calls.upgrade, methods=["POST"]),
         Route("/v1/upgrades/{number:int}", calls.follow_upgrade),

@@ -124,13 +124,19 @@ class Fields:
             raise Refused(USAGE, f"{name} is a number above 0")
         return value
 
+    def maybe_whole(self, name: str, default: int) -> int | None:
+        """Return a whole number from 0, or None for null; `default` if the field is not there."""
+        if name not in self._values:
+            return default
+        return None if self._values[name] is None else int(self.number(name, whole=True))
+
     def maybe_text(self, name: str) -> str | None:
         """Return a text that is not empty, or None if the field is not there."""
         return self.text(name) if name in self._values else None
 
-    def flag(self, name: str, *, default: bool) -> bool:
-        """Return true or false."""
-        value = self._values.get(name, default)
+    def flag(self, name: str, *, default: bool | None) -> bool:
+        """Return true or false. With no `default` the field must be there."""
+        value = self._get(name) if default is None else self._values.get(name, default)
         if not isinstance(value, bool):
             raise Refused(USAGE, f"{name} is true or false")
         return value

@@ -41,6 +41,8 @@ VOCABULARY = frozenset(
         "canary.share",
         "paused",
         "resumed",
+        "maintenance.on",
+        "maintenance.off",
         "upgrade.started",
         "upgrade.finished",
         "upgrade.failed",

@@ -159,5 +159,15 @@ class Operator(Protocol):
     async def resume(self, door: str) -> dict[str, Any]:
         """Accept again. Returns what is so now, with a ``message``. Raises :exc:`Refused`."""
 
+    async def maintain(self, door: str, message: str | None, retry_after: int | None) -> dict[str, Any]:
+        """Answer each request of `door`, which must be one of http, with 503; nothing is stopped.
+
+        `message` is for the people who see that, None: a general one; `retry_after` in seconds, None: nothing is said
+        of it. Returns what is so now, with a ``message``. Raises :exc:`Refused`.
+        """
+
+    async def end_maintenance(self, door: str) -> dict[str, Any]:
+        """Serve requests again. Returns what is so now, with a ``message``. Raises :exc:`Refused`."""
+
     def stop(self, *, now: bool) -> None:
         """Begin the graceful stop, or with `now` the one that cuts every stream."""

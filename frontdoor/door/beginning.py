@@ -45,6 +45,7 @@ class Beginning:
         self._held = held
         self._survivors = survivors
         self._entrusted = entrusted
+        self._predecessors = doors.world.predecessors
         self._was_stopping = stopping
         self._serving = serving
         self._successor = successor
@@ -67,6 +68,7 @@ class Beginning:
                     # Also if this process died while it was doing that, or if it had failed.
                     nursery.start_soon(self._first_generation, door, refusals)
             self._doors.world.protection.all_adopted()
+            self._predecessors.begin(self._doors.world)
             # Only now is there an await: before, what the keeper reports might be of a door that is not restored yet.
             for door in self._doors:
                 if door.switchboard.active is not None:
@@ -126,7 +128,7 @@ class Beginning:
     async def _clear_leftovers(self) -> None:
         """What the keeper holds and no door has taken up: a process that was started in the moment of the crash."""
         self._survivors.give_up()
-        for garbage in (self._survivors.garbage, self._entrusted.garbage):
+        for garbage in (self._survivors.garbage, self._entrusted.garbage, self._predecessors.garbage):
             garbage.say(self._doors.world.log)
         for report in self._held.children:
             if not any(door.on_report(report) for door in self._doors):
@@ -136,7 +138,7 @@ class Beginning:
         for _, fds in self._held.entries.values():
             for fd in fds:
                 os.close(fd)
-        keys = [*self._survivors.gone, *self._held.entries]
+        keys = [*self._survivors.gone, *self._predecessors.garbage, *self._held.entries]
         for first in range(0, len(keys), DROPPED_AT_ONCE):
             await self._link.request("drop", keys=keys[first : first + DROPPED_AT_ONCE])
 

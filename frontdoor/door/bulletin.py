@@ -84,7 +84,7 @@ def _door(door: Door) -> str:
         return f"stopping, {count(door.ledger.open, 'stream')} left"
     active = door.switchboard.active
     if active is not None:
-        parts = [f"{active.id} {'paused' if door.pausing.paused else 'active'}, {count(active.open, 'stream')}"]
+        parts = [f"{active.id} {_standing(door)}, {count(active.open, 'stream')}"]
     else:
         parts = [f"nothing serves: {door.trouble}" if door.trouble else "starting"]
     for draining in door.draining.values():
@@ -93,3 +93,9 @@ def _door(door: Door) -> str:
     if door.swap is not None and door.swap.under_way:
         parts.append(f"swap to {door.swap.target} ({door.swap.phase})")
     return "; ".join(parts)
+
+
+def _standing(door: Door) -> str:
+    if door.pausing.paused:
+        return "paused"
+    return "active" if door.maintaining.now is None else "in maintenance"

@@ -10,9 +10,11 @@ import trio
 from frontdoor.config import DoorSettings
 from frontdoor.control.operation import Operation
 from frontdoor.door import counters, folder
+from frontdoor.door.access_log import DoorAccessLog
 from frontdoor.door.draining import Draining
-from frontdoor.door.entrance import Refusals, limits, trusted
+from frontdoor.door.entrance import Refusals, limits, rules, trusted
 from frontdoor.door.fleet import Fleet
+from frontdoor.door.maintaining import Maintaining
 from frontdoor.door.notes import DrainNote
 from frontdoor.door.noting import Noting
 from frontdoor.door.pausing import Pausing
@@ -20,13 +22,14 @@ from frontdoor.door.state import DoorState
 from frontdoor.door.swap import Swap
 from frontdoor.door.warm import Warm
 from frontdoor.door.world import World
+from frontdoor.exchanges.exchange import Exchange
 from frontdoor.hooks.hooks import Hooks
 from frontdoor.keeper.link import ChildReport
 from frontdoor.policy.generation import Generation, Happening
 from frontdoor.policy.history import History
 from frontdoor.policy.ledger import Ledger, Reason
 from frontdoor.policy.roster import to_send_away
-from frontdoor.policy.share import Share, ShareByAddress
+from frontdoor.policy.share import Turns
 from frontdoor.policy.switchboard import Switchboard
 from frontdoor.processes.backend import Backend
 from frontdoor.traffic.gate import Gate
@@ -49,6 +52,8 @@ class Door:
         self.gate.limit_reached = self._limit_reached
         self.gate.header_refused = Refusals(self.name, world.log)
         self.gate.trusted = trusted(settings)
+        self.access_log = DoorAccessLog(self.name, world.log)
+        self.gate.http = rules(settings, world.log, self.access_log)
         self.fleet = Fleet(self.name, world, say=self.say, health=lambda: self.settings.health, remember=self.remember)
         self.hooks = Hooks(
             door=self.name,
@@ -72,6 +77,7 @@ class Door:
         self.wanted = settings.active
         """The version that its first generation should be, by the rule of ``active``."""
         self.pausing = Pausing(self)
+        self.maintaining = Maintaining(self)
         self.removed = trio.Event()
         """It is not in the config any more, and finishes what it has."""
         self.trouble = ""
@@ -124,6 +130,10 @@ class Door:
         self.settings = settings
         self.gate.limits = limits(settings, self.world.room)
         self.gate.trusted = trusted(settings)
+        # For the next request; who speaks tcp already goes on so.
+        self.gate.http = rules(settings, self.world.log, self.access_log)
+        if self.gate.http is None:
+            self.maintaining.end("the door speaks tcp now")
 
     def on_report(self, report: ChildReport) -> bool:
         """Pass on what the keeper says of a child. False when it is none of this door's."""
@@ -207,7 +217,7 @@ class Door:
         self.switch(self.fleet.backends[generation.number], swap)
         self.history = history
 
-    def try_out(self, backend: Backend, share: Share | ShareByAddress) -> None:
+    def try_out(self, backend: Backend, share: Turns) -> None:
         """That share of the new streams goes to this backend from here on. No await."""
         self.switchboard.try_out(backend.generation, share, time.time())
         self._take_back(backend.generation)
@@ -230,6 +240,7 @@ class Door:
             self._drain(old, None)
 
     def _drain(self, generation: Generation, swap: int | None) -> Draining:
+        self.world.streams.forget(generation)  # first: no request is sent on what was kept for the next one
         return self._begin_drain(Draining(self, self.fleet.backends[generation.number], swap))
 
     def resume_drain(self, backend: Backend, note: DrainNote | None) -> Draining:
@@ -251,12 +262,12 @@ class Door:
         warm = self.warm[backend.generation.number] = Warm(self, backend, keep)
         self.world.nursery.start_soon(warm.run)
 
-    def close_stream(self, stream: Stream, reason: Reason) -> None:
+    def close_stream(self, stream: Stream | Exchange, reason: Reason) -> None:
         """Close a stream in order, for a reason that is not its drain's own."""
-        draining = self.draining.get(stream.seat.generation.number)
+        draining = self.draining.get(stream.seat.generation.number) if stream.seat is not None else None
         if draining is not None and stream.deadline is None:
             draining.cut += 1
-        self.world.relay.close(stream, reason)
+        self.world.streams.close(stream, reason)
 
     def _emptied(self, generation: Generation) -> None:
         draining = self.draining.get(generation.number)
@@ -295,6 +306,7 @@ class Door:
             previous=kept.previous if kept else self.history.earlier,
             next_generation=self.fleet.next,
             next_swap=self.next_operation,
+            maintenance=self.maintaining.now,
         )
 
     def recall(self, state: DoorState) -> None:
@@ -303,6 +315,7 @@ class Door:
         self.history = History.resumed(state.active, state.active, state.previous)
         self.fleet.next = state.next_generation
         self.next_operation = state.next_swap
+        self.maintaining.restore(state.maintenance)
 
     def _limit_reached(self, limit: str) -> None:
         self.say("limit.reached", limit=limit, open=self.ledger.open)

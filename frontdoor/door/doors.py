@@ -168,12 +168,17 @@ class Doors:
     def say_started(self, door: Door, pid: int) -> None:
         """``pid``: that of serve."""
         door.say("door.started", door.switchboard.active, pid=pid, listen=status.address(door))
+        if door.maintaining.now is not None:
+            why = "it is in maintenance, as it was before: requests are answered 503 until frontdoor maintenance off"
+            self.world.log.warning("state.maintenance", door=door.name, reason=why)
 
     # -- closing ----------------------------------------------------------------------------------------------------
 
     async def close_listeners(self, door: Door) -> None:
         """Who is in the backlog has been let in by the kernel: he is served. Who comes now is refused."""
         self.world.listener.finish(door.gate)
+        door.pausing.let_go()
+        self.world.exchanges.closing(door.gate)
         listening, door.listening, door.gate.listeners = door.listening, {}, ()
         await self.let_go(door.name, listening)
 
@@ -197,6 +202,7 @@ class Doors:
         for backend in list(door.fleet.backends.values()):
             await backend.finished.wait()
         door.scope.cancel()
+        door.access_log.close(0.0)
         del self._doors[door.name]
         with suppress(OSError):
             os.rmdir(door.fleet.home)

@@ -15,12 +15,13 @@ from frontdoor.door.trouble import trouble
 from frontdoor.policy.drain import Drain
 from frontdoor.policy.generation import Happening, State
 from frontdoor.policy.ledger import Reason
-from frontdoor.traffic.stream import Stream
 from frontdoor.waiting import first_of
 
 if TYPE_CHECKING:
     from frontdoor.door.door import Door
+    from frontdoor.exchanges.exchange import Exchange
     from frontdoor.processes.backend import Backend
+    from frontdoor.traffic.stream import Stream
 
 
 LOOK_AGAIN = 0.1
@@ -173,7 +174,7 @@ class Draining:
 
     def _close_due(self) -> None:
         """Close as many of those that are open as the pace asks for now."""
-        settings, relay, now = self._door.settings.drain, self._door.world.relay, time.monotonic()
+        settings, streams, now = self._door.settings.drain, self._door.world.streams, time.monotonic()
         self._look_round(now)
         generation, waits = self.backend.generation, bool(self._waits_for)
         # Before it closes anything, and that may be an hour of looks, nobody need go through all streams there are.
@@ -185,15 +186,16 @@ class Draining:
                 still.sort(key=lambda stream: stream.stamp)  # stable: of those that are idle as long, the oldest
             for stream in still[:due]:
                 self._pace.closed += 1
-                relay.close(stream, Reason.DRAIN_CLOSED, settings.close_grace)
+                streams.close(stream, Reason.DRAIN_CLOSED, settings.close_grace)
         if now >= self._pace.deadline and not waits:
-            for stream in relay.of(generation):
+            for stream in streams.of(generation):
                 # Those that were saying goodbye have to be quick about it.
-                relay.close(stream, Reason.DRAIN_CLOSED, settings.close_grace)
+                streams.close(stream, Reason.DRAIN_CLOSED, settings.close_grace)
+            self._pace.closed += streams.close_elsewhere(self._door.name, generation, Reason.DRAIN_CLOSED)
 
-    def _still(self) -> list[Stream]:
+    def _still(self) -> "list[Stream | Exchange]":
         """Its streams that are not being closed yet, the oldest first."""
-        return [stream for stream in self._door.world.relay.of(self.backend.generation) if stream.deadline is None]
+        return [stream for stream in self._door.world.streams.of(self.backend.generation) if stream.deadline is None]
 
     def _look_round(self, now: float) -> None:
         """See whether it is a good moment to send clients away; say so when that has changed."""

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from frontdoor.policy.history import History, Past
+from frontdoor.traffic.gate import Maintenance
 
 
 class Unreadable(Exception):  # noqa: N818 - it says what the note is
@@ -128,6 +129,7 @@ class DoorNote:
     paused: bool = False
     paused_until: float | None = None
     """When it resumes by itself, of the monotonic clock; None: it does not."""
+    maintenance: Maintenance | None = None
 
     def encode(self) -> dict[str, Any]:
         """As JSON's values."""
@@ -137,7 +139,7 @@ class DoorNote:
     def decode(cls, data: dict[str, Any]) -> "DoorNote":
         """From JSON's values. Raises Unreadable when they are something else."""
         try:
-            swap, previous = data["swap"], data.get("previous")
+            swap, previous, maintenance = data["swap"], data.get("previous"), data.get("maintenance")
             return cls(
                 next_generation=data["next_generation"],
                 next_swap=data["next_swap"],
@@ -148,6 +150,7 @@ class DoorNote:
                 earlier=data.get("earlier"),
                 paused=data.get("paused", False),
                 paused_until=data.get("paused_until"),
+                maintenance=Maintenance(**maintenance) if maintenance is not None else None,
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise Unreadable(f"{type(error).__name__}: {error}") from None

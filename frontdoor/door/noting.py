@@ -65,6 +65,7 @@ class Noting:
             earlier=door.history.earlier,
             paused=door.pausing.paused,
             paused_until=None if math.isinf(door.pausing.until) else door.pausing.until,
+            maintenance=door.maintaining.now,
         )
 
     def _generation(self, generation: Generation) -> GenerationNote:

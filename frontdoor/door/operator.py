@@ -15,6 +15,7 @@ from frontdoor.door.doors import Doors
 from frontdoor.door.hangups import HangUps
 from frontdoor.door.reload import Reload
 from frontdoor.door.upgrade import Upgrades, check_free
+from frontdoor.exchanges.exchange import Exchange
 from frontdoor.policy.canary import Plan
 from frontdoor.policy.share import show_share
 from frontdoor.traffic.host import Host
@@ -76,9 +77,10 @@ class DoorOperator:
     async def status(self) -> dict[str, Any]:
         """The whole state."""
         generations = [generation for door in self._doors for generation in door.fleet.generations.values()]
-        sums = await status.carried(self._world.relay, generations)
+        sums = await status.carried(self._world.streams, generations)
         vault = self._world.protection.status()
-        return status.status(self._doors, sums, vault, self.pid, self._since, stopping=self.stopping)
+        earlier = self._world.predecessors.status()
+        return status.status(self._doors, sums, vault, self.pid, self._since, stopping=self.stopping, earlier=earlier)
 
     def healthy(self) -> bool:
         """Whether every door has an active generation with a process that takes streams."""
@@ -90,10 +92,10 @@ class DoorOperator:
         whole = {each.gate for each, generation in of if generation is None}
         some = {generation for _, generation in of if generation is not None}
 
-        def wanted(stream: Stream) -> bool:
-            return stream.gate in whole or stream.seat.generation in some
+        def wanted(stream: Stream | Exchange) -> bool:
+            return stream.gate in whole or (stream.seat is not None and stream.seat.generation in some)
 
-        return status.streams(self._world.relay, wanted)
+        return status.streams(self._world.streams, wanted)
 
     def logs(self, door: str | None, version: str | None, history: int) -> list[dict[str, Any]]:
         """The last lines that the backends printed."""
@@ -213,6 +215,25 @@ class DoorOperator:
         await _remember(chosen)
         return {"door": door, "paused": False, "message": f"the door {door} accepts clients again"}
 
+    async def maintain(self, door: str, message: str | None, retry_after: int | None) -> dict[str, Any]:
+        """Answer requests of an http door with 503 and that message."""
+        chosen = self._for_change(door)
+        if already := not chosen.maintaining.begin(message, retry_after):
+            what = f"the door {door} is in maintenance already, with this message"
+        else:
+            await _remember(chosen)
+            what = f"the door {door} is in maintenance: requests are answered 503 until frontdoor maintenance off"
+        return {"door": door, "on": True, "changed": not already, "message": f"{what}, nothing is stopped"}
+
+    async def end_maintenance(self, door: str) -> dict[str, Any]:
+        """Requests go to the backends again."""
+        chosen = self._for_change(door)
+        if not chosen.maintaining.end():
+            return {"door": door, "on": False, "message": f"the door {door} was not in maintenance"}
+        await _remember(chosen)
+        message = f"the door {door} is in maintenance no more: requests are served again"
+        return {"door": door, "on": False, "message": message}
+
     def stop(self, *, now: bool) -> None:
         """Begin to stop."""
         self._stop(now)
@@ -226,9 +247,11 @@ class DoorOperator:
         except Refused as refused:
             self._world.log.warning("upgrade.refused", reason=refused.message)
 
-    def ignored(self, name: str) -> None:
-        """A signal of something that is not built yet."""
-        self._world.log.warning("signal.ignored", signal=name, reason="what it asks for is not built yet")
+    def reopen_logs(self) -> None:
+        """SIGUSR1: log files have other names by now."""
+        doors = [door.name for door in self._doors if door.access_log.reopen()]
+        fields = {} if doors else {"reason": "no door has an access log in a file"}
+        self._world.log.info("log.reopened", doors=doors, **fields)
 
     # -- which door -------------------------------------------------------------------------------------------------
 

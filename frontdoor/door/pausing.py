@@ -29,23 +29,33 @@ class Pausing:
         return None if math.isinf(self.until) else max(0.0, self.until - time.monotonic())
 
     def pause(self, seconds: float | None = None) -> None:
-        """Let nobody in: clients wait in the backlog. What was said of the time before does not hold any more."""
+        """Let nobody in: clients wait in the backlog, and requests on open connections of an http door wait there.
+
+        What was said of the time before does not hold any more.
+        """
         until = math.inf if seconds is None else time.monotonic() + seconds
         self.restore(until)
         self._door.world.listener.close(self._door.gate)
         self._door.say("paused", for_s=seconds)
 
     def resume(self, *, by_itself: bool = False) -> None:
-        """Let clients in again."""
+        """Let clients in again; first come requests that wait on open connections of an http door."""
         self._timer.cancel()
         self.paused, self.until = False, math.inf
         self._door.say("resumed", reason="the time of the pause is over" if by_itself else None)
+        self.let_go()
         self._door.accept()
+
+    def let_go(self) -> None:
+        """Requests that wait on open connections go on: the pause is over, or the door is on its way out."""
+        self._door.gate.paused = False
+        self._door.world.exchanges.resumed(self._door.gate)
 
     def restore(self, until: float) -> None:
         """It is paused until then, before anybody is let in."""
         self._timer.cancel()
         self.paused, self.until = True, until
+        self._door.gate.paused = True
         if not math.isinf(until):
             self._timer = trio.CancelScope()
             self._door.world.nursery.start_soon(self._wait, self._timer, until)

@@ -20,10 +20,12 @@ from frontdoor.control.operator import DONE
 from frontdoor.door import folder, rights
 from frontdoor.door.applied import Applied, choose, look_at
 from frontdoor.door.beginning import Beginning
+from frontdoor.door.broken_answers import BrokenAnswers
 from frontdoor.door.bulletin import Bulletin
 from frontdoor.door.bytecode import Bytecode
 from frontdoor.door.doors import Doors, listen, remove_files
 from frontdoor.door.operator import DoorOperator
+from frontdoor.door.predecessors import Predecessors
 from frontdoor.door.preview import Preview
 from frontdoor.door.quarantine import tell
 from frontdoor.door.record import Record
@@ -37,6 +39,7 @@ from frontdoor.door.unseated import Entrusted
 from frontdoor.door.upgrade import KEY as UPGRADE
 from frontdoor.door.upgrade import is_note
 from frontdoor.door.world import World
+from frontdoor.exchanges.exchanges import Exchanges
 from frontdoor.keeper.link import ChildReport, Held, Link
 from frontdoor.observe.log import Log
 from frontdoor.traffic.host import Host
@@ -155,7 +158,7 @@ class DoorProcess:
             file, known = await self._known(settings, log)
             async with trio.open_nursery() as nursery:
                 words = await take_words(self._link, held, log, successor=self._is_successor)
-                world = self._world(settings, log, bus, nursery, Record(file, log, known), words)
+                world = self._world(settings, log, bus, nursery, Record(file, log, known), words, Predecessors(held))
                 survivors = Survivors(held, words, self._preview)
                 survivors.begin(world.protection)
                 doors = self._doors = Doors(world)
@@ -194,6 +197,8 @@ class DoorProcess:
                 nursery.cancel_scope.cancel()
         finally:
             bus.close()
+            for door in self._doors or ():
+                door.access_log.close(1.0)
             log.close(1.0)
         return DONE
 
@@ -250,7 +255,14 @@ class DoorProcess:
             return StateFile(path), {}
 
     def _world(
-        self, settings: Settings, log: Log, bus: Bus, nursery: trio.Nursery, record: Record, words: Words
+        self,
+        settings: Settings,
+        log: Log,
+        bus: Bus,
+        nursery: trio.Nursery,
+        record: Record,
+        words: Words,
+        predecessors: Predecessors,
     ) -> World:
         room = max(16, (self._nofile - OTHER_DESCRIPTORS - self._nofile // PIPES_SHARE) // 2)
         listener = Listener(self.relay, nursery, room)
@@ -258,7 +270,11 @@ class DoorProcess:
             self.relay, self._link, words, room, lambda kept, why: bus.publish("vault.full", streams=kept, reason=why)
         )
         protection.age, protection.limit = settings.frontdoor.protect_after, self._keeps
-        return World(settings, self._link, self.relay, protection, listener, bus, log, nursery, room, record)
+        answers = BrokenAnswers(log)
+        exchanges = Exchanges(self.relay, nursery, listener.seating, answers, answers.of_ours, room)
+        listener.receive, listener.make_room = exchanges.receive, exchanges.make_room
+        rooms = self._link, self.relay, protection, listener, exchanges
+        return World(settings, *rooms, bus, log, nursery, room, record, predecessors)
 
     async def _open_doors(self, doors: Doors, held: Held) -> None:
         """Take the public addresses, before anything is started: a port in use is said at once."""
@@ -308,5 +324,5 @@ class DoorProcess:
             self._operator.hang_ups.take()
         elif number == signal.SIGUSR2:
             self._operator.upgrade_on_signal()
-        else:
-            self._operator.ignored(signal.Signals(number).name)
+        elif number == signal.SIGUSR1:
+            self._operator.reopen_logs()

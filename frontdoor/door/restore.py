@@ -47,12 +47,14 @@ def restore(door: Door, held: Held, survivors: Survivors, unseated: int = 0) -> 
     door.fleet.next, door.next_operation = note.next_generation, note.next_swap
     if note.paused:
         door.pausing.restore(math.inf if note.paused_until is None else note.paused_until)
+    door.maintaining.restore(note.maintenance)
     previous = note.previous.past() if note.previous else None
     door.history = History(previous, note.earlier)
     for generation in sorted(note.generations, key=lambda each: each.number != note.active):
         canary = _is_canary(note.swap, generation)
         _restore_generation(door, held, generation, survivors, active=generation.number == note.active, canary=canary)
-    streams = survivors.seat(door) + unseated
+    # Behind that of who is here: a generation is not drained as long as they have a lease of it.
+    streams = survivors.seat(door) + unseated + door.world.predecessors.seat(door)
     lost = max(0, door.ledger.open - streams)
     _count_lost(door, note, lost)
     if note.swap is not None:

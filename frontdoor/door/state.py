@@ -1,4 +1,4 @@
-"""What outlives frontdoor: which version each door serves, and the numbers that are never given again.
+"""What outlives frontdoor: which version each door serves, its maintenance, and the numbers that are never given again.
 
 A small JSON file, replaced as a whole: at any moment, a loss of power included, there is the old one or the new one.
 """
@@ -15,12 +15,20 @@ from typing import Any
 import trio
 
 from frontdoor.config.backends import VERSION
+from frontdoor.door.maintaining import problem
+from frontdoor.traffic.gate import Maintenance
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the file. Any change to what is in it takes the next number: a file of another one is not guessed at."""
+
+WITHOUT_MAINTENANCE = 1
+"""Of the file in which no door is in maintenance: a frontdoor that does not know what that is can read it."""
 
 LARGEST_FILE = 1 << 20
 """Bytes that are read. A thousand doors need a fifth of it."""
+
+LARGEST_MOMENT = 253_402_300_799
+"""Seconds since the epoch: the end of the year 9999, after which there are no dates."""
 
 LARGEST_NUMBER = 999_999_999
 """Of a generation or a swap: one a second for thirty years. What is larger was not counted by frontdoor."""
@@ -38,6 +46,8 @@ class DoorState:
     """The version that ``rollback`` goes back to."""
     next_generation: int
     next_swap: int
+    maintenance: Maintenance | None = None
+    """What its requests are answered with. A door that is not in maintenance does not have the key at all."""
 
 
 class StateError(Exception):
@@ -79,7 +89,7 @@ def read(path: str) -> dict[str, DoorState]:
     except (ValueError, RecursionError):
         raise StateError(f"the state file {path} is damaged or cut short") from None
     schema = found.get("schema") if isinstance(found, dict) else None
-    if type(schema) is int and schema != SCHEMA:
+    if type(schema) is int and schema not in (SCHEMA, WITHOUT_MAINTENANCE):
         age = "a newer" if schema > SCHEMA else "an older"
         raise StateError(
             f"the state file {path} is of {age} frontdoor (schema {reprlib.repr(schema)}; this one knows {SCHEMA})"
@@ -138,11 +148,24 @@ def _decode(found: object) -> dict[str, DoorState]:
 
 
 def _decode_door(where: str, found: object) -> DoorState:
-    door = _table(where, found, {field.name for field in fields(DoorState)})
+    maintained = isinstance(found, dict) and "maintenance" in found
+    keys = {field.name for field in fields(DoorState)} - (set() if maintained else {"maintenance"})
+    door = _table(where, found, keys)
+    maintenance = _decode_maintenance(f"{where}.maintenance", door.pop("maintenance")) if maintained else None
     for key, value in door.items():
         if not (_is_number(value) if key.startswith("next_") else _is_version(value) or (key, value) == _NONE_BEFORE):
             raise _WrongValue(f"{where}.{key} is {_shown(value)}")
-    return DoorState(**door)
+    return DoorState(**door, maintenance=maintenance)
+
+
+def _decode_maintenance(where: str, found: object) -> Maintenance:
+    table = _table(where, found, {field.name for field in fields(Maintenance)})
+    wait, since = table["retry_after"], table["since"]
+    if wrong := problem(table["message"], wait):
+        raise _WrongValue(f"{where}: {wrong}")
+    if type(since) not in (int, float) or not 0 <= since <= LARGEST_MOMENT:
+        raise _WrongValue(f"{where}.since is {_shown(since)}")
+    return Maintenance(**table)
 
 
 _NONE_BEFORE = ("previous", None)
@@ -174,8 +197,14 @@ def _shown(value: object) -> str:
 
 def encode(doors: Mapping[str, DoorState]) -> bytes:
     """What is in the file."""
-    whole = {"schema": SCHEMA, "doors": {name: asdict(door) for name, door in doors.items()}}
+    maintained = any(door.maintenance is not None for door in doors.values())
+    schema = SCHEMA if maintained else WITHOUT_MAINTENANCE
+    whole = {"schema": schema, "doors": {name: _encode_door(door) for name, door in doors.items()}}
     return json.dumps(whole, indent=1).encode() + b"\n"
+
+
+def _encode_door(door: DoorState) -> dict[str, Any]:
+    return {key: value for key, value in asdict(door).items() if (key, value) != ("maintenance", None)}
 
 
 class StateFile:

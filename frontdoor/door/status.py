@@ -5,20 +5,23 @@ There may be many streams, and while something here runs no client's bytes are m
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import trio
 
 import frontdoor
+from frontdoor.door.broken_answers import first_line
 from frontdoor.door.door import Door
+from frontdoor.door.streams import lives, moved
 from frontdoor.door.trial import dial_ms
+from frontdoor.exchanges.exchange import Exchange
 from frontdoor.policy.generation import Generation
 from frontdoor.processes.external import External
 from frontdoor.processes.member import Member
 from frontdoor.sockets import show
-from frontdoor.traffic.relay import Relay
+from frontdoor.traffic.gate import Maintenance
 from frontdoor.traffic.stream import Stream
 
 SHOWN = 50
@@ -34,30 +37,33 @@ class Carried:
     def __init__(self, generation: Generation) -> None:
         self.up = generation.up_bytes
         self.down = generation.down_bytes
-        self.streams: list[Stream] = []
+        self.streams: list[Stream | Exchange] = []
 
-    def add(self, stream: Stream) -> None:
+    def add(self, stream: Stream | Exchange) -> None:
         """One that was open then: it counts here also if it has ended since."""
-        self.up += stream.up.moved
-        self.down += stream.down.moved
+        up, down = moved(stream)
+        self.up += up
+        self.down += down
         self.streams.append(stream)
 
     @property
-    def oldest(self) -> Stream | None:
+    def oldest(self) -> Stream | Exchange | None:
         """The oldest that is still open."""
-        return next((stream for stream in self.streams if stream.up.live), None)
+        return next((stream for stream in self.streams if lives(stream)), None)
 
 
-async def carried(relay: Relay, generations: Iterable[Generation]) -> dict[Generation, Carried]:
+async def carried(there: Iterable[Stream | Exchange], generations: Iterable[Generation]) -> dict[Generation, Carried]:
     """Add up what each generation's streams have moved.
+
+    ``there``: all that are open, the oldest first.
 
     What those had moved that have ended is taken at the same instant as the list of those that are open. So a stream
     that ends meanwhile counts once, one that comes in meanwhile does not count yet, and no later answer says less.
     """
     sums = {generation: Carried(generation) for generation in generations}
-    for streams in _slices(list(relay.streams), SUMMED):
+    for streams in _slices(list(there), SUMMED):
         for stream in streams:
-            if (mine := sums.get(stream.seat.generation)) is not None:
+            if stream.seat is not None and (mine := sums.get(stream.seat.generation)) is not None:
                 mine.add(stream)
         if len(streams) == SUMMED:  # else it was the last: nobody need come in between then
             await trio.lowlevel.checkpoint()
@@ -72,11 +78,12 @@ def status(
     since: float,
     *,
     stopping: bool,
+    earlier: Sequence[Mapping[str, object]] = (),
 ) -> dict[str, Any]:
     """The contract's status object.
 
     ``sums``: what :func:`carried` gave; ``vault``: what the protection says. ``pid`` is that of serve; ``since`` the
-    monotonic time of its start.
+    monotonic time of its start. ``earlier``: door processes that finish requests which they had begun.
     """
     return {
         "frontdoor": frontdoor.__version__,
@@ -84,21 +91,24 @@ def status(
         "door_pid": os.getpid(),
         "uptime_s": round(time.monotonic() - since, 3),
         "vault": vault,
+        "earlier": list(earlier),
         "doors": [_door(door, sums, stopping=stopping) for door in doors],
     }
 
 
-def streams(relay: Relay, wanted: Callable[[Stream], bool]) -> Iterator[list[dict[str, Any]]]:
-    """The open streams that are wanted, the oldest first, in slices.
+def streams(
+    there: Iterable[Stream | Exchange], wanted: Callable[[Stream | Exchange], bool]
+) -> Iterator[list[dict[str, Any]]]:
+    """Those that are wanted of all open streams, the oldest first, in slices.
 
     They are those that were open when this was called; one that has ended when its slice is made is left out. Their
     ages are those at the call, so that they are in order; the bytes are what was moved when the slice was made.
     """
-    now, there = time.monotonic(), list(relay.streams)
-    return ([_stream(each, now) for each in some if each.up.live and wanted(each)] for some in _slices(there, SHOWN))
+    now, known = time.monotonic(), list(there)
+    return ([_stream(each, now) for each in some if lives(each) and wanted(each)] for some in _slices(known, SHOWN))
 
 
-def _slices(streams: list[Stream], size: int) -> Iterator[list[Stream]]:
+def _slices(streams: list[Stream | Exchange], size: int) -> Iterator[list[Stream | Exchange]]:
     return (streams[start : start + size] for start in range(0, len(streams), size))
 
 
@@ -114,7 +124,7 @@ def address(door: Door) -> list[str]:
 def _door(door: Door, sums: Mapping[Generation, Carried], *, stopping: bool) -> dict[str, Any]:
     active, previous = door.switchboard.active, door.history.previous
     swap = door.swap
-    return {
+    shown: dict[str, Any] = {
         "name": door.name,
         "listen": address(door),
         "protocol": door.settings.protocol,
@@ -125,6 +135,7 @@ def _door(door: Door, sums: Mapping[Generation, Carried], *, stopping: bool) -> 
         "trouble": door.trouble or None,
         "paused": door.pausing.paused,
         "paused_for_s": None if door.pausing.left is None else round(door.pausing.left, 1),
+        "maintenance": _maintenance(door.maintaining.now),
         "swap": swap.status() if swap is not None and swap.under_way else None,
         "canary": swap.canary.status() if swap is not None and swap.canary is not None else None,
         "streams": {"accepted": door.ledger.accepted, "open": door.ledger.open, "ended": door.ledger.ended},
@@ -134,6 +145,9 @@ def _door(door: Door, sums: Mapping[Generation, Carried], *, stopping: bool) -> 
             for g in sorted(door.fleet.generations.values(), key=lambda g: -g.number)
         ],
     }
+    if door.settings.protocol == "http":
+        shown["connections"] = {"open": door.ledger.open + door.gate.idle, "idle": door.gate.idle}
+    return shown
 
 
 def _doing(door: Door, *, stopping: bool) -> str:
@@ -142,6 +156,16 @@ def _doing(door: Door, *, stopping: bool) -> str:
     if door.switchboard.active is not None:
         return "serving"
     return "failed" if door.trouble else "starting"
+
+
+def _maintenance(now: Maintenance | None) -> dict[str, Any] | None:
+    if now is None:
+        return None
+    return {"message": now.message, "since": _moment(now.since), "retry_after": now.retry_after}
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _generation(door: Door, generation: Generation, carried: Carried) -> dict[str, Any]:
@@ -153,7 +177,7 @@ def _generation(door: Door, generation: Generation, carried: Carried) -> dict[st
         "version": generation.version,
         "generation": generation.number,
         "state": str(generation.state),
-        "since": datetime.fromtimestamp(generation.since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "since": _moment(generation.since),
         "streams": {"open": generation.open, "total": generation.total},
         "bytes": {"up": carried.up, "down": carried.down},
         "failures": {
@@ -190,13 +214,16 @@ def _process(door: Door, process: Member) -> dict[str, Any]:
     }
 
 
-def _stream(stream: Stream, now: float) -> dict[str, Any]:
-    return {
-        "id": stream.number,
+def _stream(stream: Stream | Exchange, now: float) -> dict[str, Any]:
+    """One of them. A request has the id that the backend, too, knows it by."""
+    up, down = moved(stream)
+    shown: dict[str, Any] = {
+        "id": stream.request_id.decode("latin-1") if isinstance(stream, Exchange) else stream.number,
         "door": stream.gate.name,
-        "generation": stream.seat.generation.id,
+        "generation": stream.seat.generation.id if stream.seat is not None else None,
         "client": show(stream.client),
-        "age_s": round(now - stream.since, 3),
+        "age_s": round(max(0.0, now - stream.since), 3),
         "idle_s": round(max(0.0, now - stream.stamp), 3),
-        "bytes": {"up": stream.up.moved, "down": stream.down.moved},
+        "bytes": {"up": up, "down": down},
     }
+    return shown | {"request": first_line(stream)} if isinstance(stream, Exchange) else shown

@@ -15,7 +15,8 @@ from frontdoor.door.trial import Trial
 from frontdoor.hooks.hooks import BEFORE_SWAP, BEFORE_SWITCH
 from frontdoor.policy.generation import Happening, State
 from frontdoor.policy.roster import STANDING_BY, Full
-from frontdoor.policy.share import share_of, show_share
+from frontdoor.policy.share import show_share
+from frontdoor.policy.sticky import share_of
 from frontdoor.policy.swap import Command, Event, Phase
 from frontdoor.processes.backend import Backend
 from frontdoor.waiting import cut_short, first_of

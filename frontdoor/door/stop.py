@@ -11,7 +11,6 @@ from frontdoor.policy.generation import Happening
 from frontdoor.policy.ledger import Reason
 from frontdoor.processes.backend import Backend
 from frontdoor.traffic.ending import FORCED_GOODBYE
-from frontdoor.traffic.stream import Stream
 from frontdoor.waiting import cut_short
 
 if TYPE_CHECKING:
@@ -82,6 +81,8 @@ class Stop:
             outer.start_soon(self._hurry, backends)
             async with trio.open_nursery() as nursery:
                 for backend in backends:
+                    # Some servers wait for the end of what we kept for a next request.
+                    self._world.streams.forget(backend.generation)
                     backend.generation.happen_unless_late(Happening.STOPPED, time.time())
                     nursery.start_soon(door.fleet.stop, backend)
             outer.cancel_scope.cancel()
@@ -98,13 +99,16 @@ class Stop:
         """
         with trio.move_on_after(door.settings.drain.shutdown_timeout):
             await self._all_ended(door)
+        streams, predecessors = self._world.streams, self._world.predecessors
         self._world.listener.dismiss(door.gate)
-        for stream in self._streams(door):
+        streams.close_elsewhere(door.name, None, Reason.SHUTDOWN)
+        for stream in streams.at(door.gate):
             door.close_stream(stream, Reason.SHUTDOWN)
         with trio.move_on_after(FORCED_GOODBYE + LOOK):
             await self._all_ended(door)
-        for stream in self._streams(door):
-            self._world.relay.abandon(stream, Reason.SHUTDOWN)
+        predecessors.abandon(door, Reason.SHUTDOWN)
+        for stream in streams.at(door.gate):
+            streams.abandon(stream, Reason.SHUTDOWN)
         # A generation that was draining has nothing left now: its drain says so, and how many had to be closed.
         while any(draining.ending for draining in door.draining.values()):
             await trio.lowlevel.checkpoint()
@@ -113,6 +117,3 @@ class Stop:
         while door.ledger.open and not self._now.is_set():
             with trio.move_on_after(LOOK):
                 await self._now.wait()
-
-    def _streams(self, door: Door) -> list[Stream]:
-        return [stream for stream in self._world.relay.streams if stream.gate is door.gate]

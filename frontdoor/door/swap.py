@@ -15,7 +15,7 @@ from frontdoor.door.steps import CARRY_OUT
 from frontdoor.door.trial import Trial
 from frontdoor.policy.canary import Plan
 from frontdoor.policy.generation import Generation
-from frontdoor.policy.share import share_of
+from frontdoor.policy.sticky import share_of
 from frontdoor.policy.swap import ABORTABLE, UNDER_WAY, Event, Phase, step
 from frontdoor.processes.backend import Backend
 

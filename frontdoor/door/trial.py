@@ -132,6 +132,7 @@ class Trial:
             "base": self.old.id,
             "share": show_share(walk.share),
             "by": walk.plan.by,
+            "sticky": self._door.settings.canary.sticky or None,
             "steps": [show_share(step) for step in walk.plan.steps],
             "every_s": None if walk.plan.every is None else round(walk.plan.every, 3),
             "next_step_s": None if math.isinf(walk.next_at) else round(max(0.0, walk.next_at - now), 1),

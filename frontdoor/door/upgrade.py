@@ -14,6 +14,8 @@ import trio
 from frontdoor import __version__
 from frontdoor.control.operation import Operation
 from frontdoor.control.operator import BUSY, DONE, FAILED, NOT_FOUND, Refused
+from frontdoor.door.channel import Channel
+from frontdoor.door.departure import Departure
 from frontdoor.door.doors import Doors
 from frontdoor.door.unseated import RETRY, Entrusted
 from frontdoor.keeper.link import Refused as KeeperRefused
@@ -66,6 +68,8 @@ class Upgrades:
         self._resumed: Mapping[str, Any] | None = None
         self._handing_over = trio.CancelScope()
         self._entrusted = Entrusted()
+        self._channel: Channel | None = None
+        """To the next one, if this one may have exchanges to finish when it has yielded."""
         self._world.link.on_order = self._on_order
 
     def __repr__(self) -> str:
@@ -144,6 +148,7 @@ class Upgrades:
                 await self._world.link.request("yielded", error=why)
                 await trio.sleep_forever()  # until it is told to resume
         await self._entrusted.drop(self._world.link)
+        await self._close_channel()
         self._world.listener.held = False
         self._host.thaw()
         if self._resumed is not None and self._current is not None:
@@ -156,26 +161,49 @@ class Upgrades:
             except KeeperRefused as error:
                 why = error.strerror or str(error)
                 raise _Stays(f"the keeper cannot take the clients who wait for a backend: {why}") from None
+            await self._open_channel()
             await self._world.protection.complete()
             if self._hand_over_now():
                 return
             await trio.sleep(RETRY)
+
+    async def _open_channel(self) -> None:
+        """Be able to finish exchanges after this, if there are http doors. To have tried before is harmless."""
+        http = self._world.exchanges.clients or any(door.gate.http is not None for door in self._doors)
+        if self._channel is None and http:
+            self._channel = Channel()
+            try:
+                await self._channel.offer(self._world.link)
+            except KeeperRefused as error:
+                why = error.strerror or str(error)
+                raise _Stays(f"the keeper cannot take the channel to those who wait for their answers: {why}") from None
+
+    async def _close_channel(self) -> None:
+        """It has come to nothing."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+            while not channel.drop(self._world.link):  # noqa: ASYNC110 - no event tells that there is room in the wire
+                await trio.sleep(RETRY)
 
     def _hand_over_now(self) -> bool:
         """Say how things stand, and stand still. No await: nothing can come in between. False: the wire is full."""
         if self._world.stopping.is_set():
             raise _Stays("frontdoor is being stopped")
         assert self._current is not None, "a keeper orders what it was asked for"
-        link = self._world.link
+        link, channel = self._world.link, self._channel
+        stays = channel is not None and self._world.exchanges.clients > 0
         told = (
             self._entrusted.drop_now(link)  # those of a try that came to nothing
             and self._entrusted.entrust(self._doors)
+            and (channel is None or channel.post(self._doors))
+            and self._world.predecessors.post()
             and all(door.noting.post() for door in self._doors)
             and link.post("note", key=KEY, note=self._note(self._current))
-            and link.post("yielded")
+            and link.post("yielded", stays=stays)
         )
-        if told:
-            link.stand_still()
+        if told and link.stand_still() == "leave" and channel is not None:
+            Departure(self._doors, channel).run()
         return told
 
     async def _fail(self, operation: Operation, why: str, output: Any) -> None:

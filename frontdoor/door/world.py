@@ -7,7 +7,10 @@ import trio
 from frontdoor.config import Settings
 from frontdoor.control.events import Bus
 from frontdoor.control.feed import Feed
+from frontdoor.door.predecessors import Predecessors
 from frontdoor.door.record import Record
+from frontdoor.door.streams import Streams
+from frontdoor.exchanges.exchanges import Exchanges
 from frontdoor.keeper.link import Link
 from frontdoor.observe.log import Log
 from frontdoor.traffic.listener import Listener
@@ -25,6 +28,7 @@ class World:
     relay: Relay
     protection: Protection
     listener: Listener
+    exchanges: Exchanges
     bus: Bus
     log: Log
     nursery: trio.Nursery
@@ -33,7 +37,14 @@ class World:
     """How many streams there are descriptors for."""
     record: Record
     """What outlives frontdoor."""
+    predecessors: Predecessors
+    """Door processes before this one, that have not ended."""
     stopping: trio.Event = field(default_factory=trio.Event)
     """Everything is being stopped."""
     outputs: Feed = field(default_factory=lambda: Feed(history=0))
     """Each line that a backend prints; the last ones are kept with their generation."""
+    streams: Streams = field(init=False)
+    """What is open, whoever moves it."""
+
+    def __post_init__(self) -> None:
+        self.streams = Streams(self.relay, self.exchanges, self.predecessors)

@@ -45,6 +45,8 @@ class DoorProcess:
         """It has asked for what is held: it may be told things."""
         self.standing = False
         """It has yielded: it asks nothing and is told nothing, but what it is to be told is kept for it."""
+        self.stays = False
+        """It has yielded, and has something to finish that cannot be handed over: it is not to be killed for that."""
         self.served = False
         """It has served."""
         self.served_at = 0.0

@@ -77,7 +77,7 @@ class Keeper:
         while code is None:
             self._notify(time.monotonic())
             ready = self._poll(signals)
-            for door in self.succession.doors:
+            for door in self.succession.everyone:
                 door.listen()
                 if door.is_in(ready):
                     door.flush()
@@ -89,6 +89,7 @@ class Keeper:
             if code is None:
                 self.succession.renewals.proceed()
         self._notify(time.monotonic(), leaving=True)
+        self.succession.leaving.kill()
         self._custody.children.kill_all()
         return code
 
@@ -96,7 +97,7 @@ class Keeper:
         poll = select.poll()
         poll.register(signals, select.POLLIN)
         deadlines = [*self.succession.deadlines, self._signals.force_at, self._notifier.due]
-        for door in self.succession.doors:
+        for door in self.succession.everyone:
             door.register(poll)
             deadlines.append(door.flush_at)
         times = [at for at in deadlines if at is not None]
@@ -109,10 +110,11 @@ class Keeper:
             say("it did not stop when it was asked a second time: everything is ended now")
             return self.succession.kill()
         code = self.succession.on_time(now)
-        for door in self.succession.doors:
+        for door in self.succession.everyone:
             if door.flush_at is not None and now >= door.flush_at:
                 door.flush()
-        self._feel_pulse(now)
+        for door in self.succession.heeded:
+            self._feel_pulse(door, now)
         return code
 
     def _notify(self, now: float, *, leaving: bool = False) -> None:
@@ -157,14 +159,13 @@ class Keeper:
             if number == signal.SIGHUP:
                 self._notifier.passed_on(door.pid)
 
-    def _feel_pulse(self, now: float) -> None:
-        door = self.succession.watched
-        if door is None or now < door.pulse.at:
+    def _feel_pulse(self, door: DoorProcess, now: float) -> None:
+        if now < door.pulse.at:
             return
         # First: this process may have been stopped itself, right after it had looked.
         door.flush()
         self._read(door)
-        beat = door.pulse.beat(now) if door is self.succession.watched else Beat.REST
+        beat = door.pulse.beat(now) if door in self.succession.heeded else Beat.REST
         if beat is Beat.PING:
             door.tell({"op": "ping"})
         elif beat is Beat.DEAD:
@@ -267,6 +268,9 @@ class Keeper:
             message.close()
             door.pulse.obey(message.body.get("timeout"), time.monotonic())
             door.answer(message.body.get("id"), {})
+        elif door in self.succession.leaving:
+            message.close()
+            door.answer(message.body.get("id"), {"error": "another door process serves", "errno": errno.EPERM})
         else:
             self._on_request(door, message)
 
@@ -290,7 +294,8 @@ class Keeper:
             message.close()
             door.answer(request, {})
             if upgrade is not None and not is_new and upgrade.step is Step.YIELDING:
-                self.succession.yielded(upgrade, message.body.get("error"))
+                stays = message.body.get("stays") is True
+                self.succession.yielded(upgrade, message.body.get("error"), stays=stays)
         elif upgrade is not None and is_new and (why := upgrade.too_early(message)):
             if not upgrade.waits(message):
                 message.close()

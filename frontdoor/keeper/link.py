@@ -270,25 +270,48 @@ class Link:
         """
         self.post("pulse", timeout=None if math.isinf(timeout) else timeout)
 
-    def stand_still(self) -> None:
-        """Let nothing happen in this process until ``resume`` is ordered, or the keeper is gone, which ``run`` says.
+    def stand_still(self) -> str:
+        """Let nothing happen in this process until it is told how it goes on: ``resume``, or ``leave``.
 
         It has yielded: another process goes on with all that is open, and mostly the end of this is SIGKILL. So this
-        does not wait as a task does, but holds up the thread. What comes meanwhile is passed on as ever.
+        does not wait as a task does, but holds up the thread. What comes meanwhile is passed on as ever. Empty when the
+        keeper is gone, which ``run`` says.
         """
         readable = select.poll()
         readable.register(self._sock, select.POLLIN)
-        resumed = False
-        while not resumed:
+        order: object = ""
+        while order not in ("resume", "leave"):
             readable.poll()
             try:
                 message = wire.receive(self._sock)
             except BlockingIOError:
                 continue
             except EOFError:
-                return
+                return ""
             self._dispatch(message)
-            resumed = message.body.get("op") == "resume"
+            order = message.body.get("op")
+        return str(order)
+
+    def fileno(self) -> int:
+        """Of the wire, for who waits for it by himself."""
+        return self._sock.fileno()
+
+    def disown(self) -> None:
+        """Another process sees to the backends: ``kill_groups`` kills nobody. Their numbers may be others' some day."""
+        self._pids.clear()
+
+    def attend(self) -> bool:
+        """Take what has come, where nothing is asked any more: it is only told that this lives. False: it is gone."""
+        while True:
+            try:
+                message = wire.receive(self._sock)
+            except BlockingIOError:
+                return True
+            except EOFError:
+                return False
+            if message.body.get("op") == "ping":
+                self._pong()
+            message.close()
 
     def _note_pids(self, report: ChildReport) -> ChildReport:
         if report.gone:

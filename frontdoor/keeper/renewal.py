@@ -24,6 +24,7 @@ from typing import Any
 
 from frontdoor import __version__
 from frontdoor.keeper.door_process import DoorProcess
+from frontdoor.keeper.leaving import wires
 from frontdoor.keeper.spawn import Program, SpawnError, start
 from frontdoor.keeper.stderr import last_lines
 
@@ -222,9 +223,10 @@ def tried(fd: int, load: Callable[[Document], Document]) -> int:
     """The exit code of a trial. ``load``: the keeper from the document, and what it would leave in its turn."""
     try:
         document = read(fd)
-        if document["door"] is not None and document["door"]["wire"] is not None:
-            ours, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            os.dup2(ours.fileno(), document["door"]["wire"])  # a stand-in: the wire itself is no trial's
+        for number in wires([document["door"] or {"wire": None}, *document.get("leaving", ())]):
+            # A stand-in: the wire itself is no trial's. Neither end is closed: its number may be that of a wire.
+            ours, _ = (one.detach() for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            os.dup2(ours, number)
         again = load(document)
         for part in ("vault", "children"):
             before, after = len(document["custody"][part]), len(again["custody"][part])

@@ -10,6 +10,7 @@ from frontdoor.keeper.custody import Custody
 from frontdoor.keeper.deaths import DELAYS, Death, Deaths
 from frontdoor.keeper.door_process import DoorProcess
 from frontdoor.keeper.identity import Identity
+from frontdoor.keeper.leaving import Leaving
 from frontdoor.keeper.renewal import Document, Renewals, Trial
 from frontdoor.keeper.signals import Signals
 from frontdoor.keeper.spawn import SpawnError
@@ -20,7 +21,7 @@ from frontdoor.keeper.upgrade import Step, Upgrade
 
 
 class Succession:
-    """One door process at a time; two in an upgrade."""
+    """One door process at a time; two in an upgrade, after which the old one may finish what it has."""
 
     def __init__(
         self,
@@ -41,6 +42,8 @@ class Succession:
         """The one that serves, or is to."""
         self.upgrade: Upgrade | None = None
         """While there is another one beside it."""
+        self.leaving = Leaving()
+        """Those that were replaced, and have not ended yet."""
         self.deaths = Deaths()
         self.renewals = Renewals(config, remember)
         self._config = config
@@ -58,17 +61,20 @@ class Succession:
         """As JSON, for a renewal of the keeper. There is no upgrade under way."""
         return {
             "door": self.door.remember() if self.door is not None else None,
+            "leaving": self.leaving.remember(),
             "deaths": self.deaths.remember(),
             "restart_at": self._restart_at,
         }
 
     def descriptors(self) -> Iterator[int]:
         """All that are in use here."""
-        return self.door.descriptors() if self.door is not None else iter(())
+        yield from self.door.descriptors() if self.door is not None else ()
+        yield from self.leaving.descriptors()
 
     def recall(self, remembered: Document) -> None:
         """As it was. Raises KeyError, ValueError, TypeError, OSError."""
         self.door = DoorProcess.recall(remembered["door"]) if remembered["door"] is not None else None
+        self.leaving.recall(remembered.get("leaving", ()))
         self.deaths.recall(remembered["deaths"])
         self._restart_at = remembered["restart_at"]
 
@@ -81,17 +87,22 @@ class Succession:
         return [self.door, *new] if self.door is not None else new
 
     @property
+    def everyone(self) -> list[DoorProcess]:
+        """These, and those that only finish what they have: all that there is a wire to."""
+        return [*self.doors, *self.leaving]
+
+    @property
     def pids(self) -> list[int]:
         """Of the door processes, and of those that try the keeper's new code."""
-        return [one.pid for of in (self.doors, self._trials()) for one in of]
+        return [one.pid for of in (self.everyone, self._trials()) for one in of]
 
     @property
     def deadlines(self) -> Iterator[float | None]:
         """When something is to be done."""
-        watched = self.watched
         yield self._restart_at
         yield self.upgrade.deadline if self.upgrade is not None else None
-        yield watched.pulse.at if watched is not None else None
+        for door in self.heeded:
+            yield door.pulse.at
         for trial in self._trials():
             yield trial.deadline
 
@@ -100,6 +111,12 @@ class Succession:
         """The one that has to answer: not before the first has served, for then there is nothing to restore."""
         door = self.door
         return door if door is not None and self._custody.serving and not door.standing else None
+
+    @property
+    def heeded(self) -> list[DoorProcess]:
+        """All that have to answer: that one, and those that finish what they have."""
+        watched = self.watched
+        return [*([watched] if watched is not None else []), *self.leaving]
 
     # -- what happens -----------------------------------------------------------------------------------------------
 
@@ -136,6 +153,7 @@ class Succession:
                 trial.has_ended(ended[trial.pid])
                 if self.upgrade is not None and trial is self.upgrade.trial:
                     self._on_trial(self.upgrade)
+        self.leaving.on_ends(ended)
         code = None
         for door in reversed(self.doors):  # of two that have died the new one first: the old one is not left to it
             if door.pid in ended:
@@ -144,7 +162,7 @@ class Succession:
 
     def kill(self) -> int:
         """End them all; the exit code."""
-        for door in self.doors:
+        for door in self.everyone:
             door.kill()
         return 1
 
@@ -213,6 +231,9 @@ class Succession:
                 raise OSError(errno.EBUSY, "another upgrade is under way")
             if self.renewals.current is not None:
                 raise OSError(errno.EBUSY, "the last upgrade is not at its end: the keeper is being renewed")
+            if self.leaving.full:
+                many = f"{len(self.leaving)} earlier door processes still finish requests that they have"
+                raise OSError(errno.EBUSY, f"{many}: try again when one of them has ended")
             if not self._custody.serving:
                 raise OSError(errno.EBUSY, "it does not serve yet")
             trial = self.renewals.try_out()
@@ -226,12 +247,12 @@ class Succession:
         except SpawnError as error:
             door.answer(request, {"error": str(error), "errno": None})
 
-    def yielded(self, upgrade: Upgrade, error: object) -> None:
-        """The old one stands still; or it has said why it does not."""
+    def yielded(self, upgrade: Upgrade, error: object, *, stays: bool = False) -> None:
+        """The old one stands still; or it has said why it does not. ``stays``: it has something to finish later."""
         if error is not None:
             self._give_up(upgrade, str(error)[:2000])
             return
-        upgrade.has_yielded()
+        upgrade.has_yielded(stays=stays)
         hello = upgrade.hello()
         if hello is not None:
             self._answer(upgrade.new, hello)
@@ -246,7 +267,7 @@ class Succession:
         """The new one is the door process from here on."""
         self.upgrade, self.door = None, upgrade.new
         hello = upgrade.hello()
-        upgrade.take_over()
+        upgrade.take_over(self.leaving)
         self._signals.repeat_stops()
         upgrade.new.pulse.resume(time.monotonic())
         if hello is not None:

@@ -7,7 +7,7 @@
     YIELDING    the old one puts what it still has, and stops
                 ── ``yielded`` ──▶ it stands still; the new one's ``hello`` is answered
     HANDED_OVER the new one restores what is held
-                ── ``served`` ──▶ the old one is killed
+                ── ``served`` ──▶ the old one is killed; or told ``leave``, if it has said that it ``stays``
 
 What must hold: at every moment one of the two at the most moves bytes and asks things of the keeper, and the old one
 goes on as if nothing had been whatever becomes of the new one before it has served. So no request is carried out of a
@@ -22,6 +22,7 @@ from enum import Enum
 from frontdoor.keeper import wire
 from frontdoor.keeper.door_process import DoorProcess
 from frontdoor.keeper.identity import Identity
+from frontdoor.keeper.leaving import Leaving
 from frontdoor.keeper.preview import Preview
 from frontdoor.keeper.renewal import Trial
 from frontdoor.keeper.vault import Vault
@@ -111,9 +112,9 @@ class Upgrade:
         self.old.answer(self._request, {"ready": True, "version": message.body.get("version"), "pid": self.new.pid})
         self.old.tell({"op": "yield"})
 
-    def has_yielded(self) -> None:
-        """The old one stands still from here on."""
-        self.step, self.old.standing = Step.HANDED_OVER, True
+    def has_yielded(self, *, stays: bool) -> None:
+        """The old one stands still from here on. ``stays``: it has requests under way, and can finish them later."""
+        self.step, self.old.standing, self.old.stays = Step.HANDED_OVER, True, stays
 
     def hello(self) -> wire.Message | None:
         """The new one's first words, if it has said them: they can be answered now."""
@@ -149,9 +150,12 @@ class Upgrade:
         self.new.kill()
         self.new.let_go()
 
-    def take_over(self) -> None:
-        """The new one serves, or is the only one left: the old one is ended."""
-        self.old.kill()
-        self.old.let_go()
+    def take_over(self, leaving: Leaving) -> None:
+        """The new one serves, or is the only one left: the old one is ended, or finishes what it has."""
+        if self.old.stays and self.old.running:
+            leaving.add(self.old)
+        else:
+            self.old.kill()
+            self.old.let_go()
         self.new.listen()
         self.new.pass_on()

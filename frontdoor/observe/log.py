@@ -61,7 +61,8 @@ def render_json(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, default=str, ensure_ascii=False)
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, as all logs have it."""
     seconds = time.time()
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{int(seconds % 1 * 1000):03}Z"
 
@@ -86,6 +87,16 @@ class Log:
         self._render: Render = render_json if format == "json" else render_console
         self._writer = Writer(fd, self._render, queue)
         self._lowest = LEVELS[level]
+
+    @property
+    def fd(self) -> int:
+        """The descriptor that it writes to."""
+        return self._writer.fd
+
+    @property
+    def turn(self) -> threading.Lock:
+        """Held while something is written there: so that no line begins in the middle of another one."""
+        return self._writer.turn
 
     def set_level(self, level: str) -> None:
         """Write what has this level or a higher one from here on."""
@@ -127,7 +138,7 @@ class Log:
             return
         try:
             # An event of the bus has its time already: the log says when it happened, not when it was written.
-            when = fields.get("time") or _now()
+            when = fields.get("time") or now()
             rest = {key: value for key, value in fields.items() if key not in _FIRST}
             self._writer.write(self._render({"event": event, "time": when, "level": level, **rest}))
         except Exception:
@@ -140,7 +151,8 @@ class Writer:
 
     def __init__(self, fd: int, render: Render, lines: int) -> None:
         self.dropped = 0
-        self._fd = fd
+        self.fd = fd
+        self.turn = threading.Lock()
         self._render = render
         self._lines: deque[bytes] = deque()
         self._limit = lines
@@ -197,7 +209,7 @@ class Writer:
     def _report(self, missing: int) -> bytes:
         entry = {
             "event": "log.dropped",
-            "time": _now(),
+            "time": now(),
             "level": "warning",
             "count": missing,
             "message": "log lines were lost: whoever reads this log is too slow",
@@ -207,7 +219,9 @@ class Writer:
     def _write(self, batch: list[bytes], reported: int) -> None:
         """Write line by line, so that a reader who goes away costs a known number of lines."""
         for place, data in enumerate(batch):
-            if not write_all(self._fd, data):
+            with self.turn:
+                written = write_all(self.fd, data)
+            if not written:
                 with self._changed:
                     # The last line may be the report of earlier losses: those are to be reported again.
                     lines = len(batch) - place - (1 if reported else 0)

@@ -29,6 +29,10 @@ class Reason(enum.StrEnum):
     """The door process died, and the stream with it: it was younger than a second, or the vault was full."""
     PROXY_HEADER = "proxy_header"
     """It came from a network of ``accept_proxy``, and began with no PROXY header, or with one that is wrong."""
+    ANSWERED = "answered"
+    """A request of an http door has its whole answer, whatever its status: the backend's, or a page of frontdoor's."""
+    BAD_REQUEST = "bad_request"
+    """A request that no backend is given: malformed, too long, or of a kind that frontdoor refuses."""
 
 
 class Cells(Protocol):
@@ -49,7 +53,10 @@ CELLS = 1 + len(_REASONS)
 
 
 class Ledger:
-    """Counts the streams of one door: ``accepted == open + sum(ended)``, by construction."""
+    """Counts the streams of one door: ``accepted == open + sum(ended)``, by construction.
+
+    In an http door each request with its answer counts as one.
+    """
 
     def __init__(self, cells: Cells | None = None) -> None:
         self._cells: Cells = cells if cells is not None else [0] * CELLS

@@ -1,12 +1,13 @@
 """A canary's share of the new streams: which of them are its.
 
 Nothing here is left to chance: with a share of 5 % exactly 5 of every 100 streams that come one after the other are the
-canary's, or, by address, the same clients for as long as the share lasts.
+canary's, or, by address or by visitor, the same clients for as long as the share lasts.
 """
 
 import hashlib
 import ipaddress
 import re
+from typing import Protocol
 
 WHOLE = 10_000
 """All streams. A share is counted in parts of it: hundredths of a percent."""
@@ -14,7 +15,7 @@ WHOLE = 10_000
 _SHARE = re.compile(r"(-?\d+)(?:\.(\d+))? ?%", re.ASCII)
 
 _POINTS = 2**64
-"""Places on the line that addresses are spread over."""
+"""Places on the line that addresses and visitors are spread over."""
 
 
 def parse_share(text: str) -> int:
@@ -41,6 +42,23 @@ def show_share(part: int) -> str:
     """A share as people write it: "5%", "0.25%"."""
     whole, decimals = divmod(part, 100)
     return f"{whole}.{decimals:02}".rstrip("0").rstrip(".") + "%"
+
+
+class Visitor(bytes):
+    """What tells one visitor from others. A type of its own: an abstract Unix address is bytes, too (unix(7))."""
+
+
+class Turns(Protocol):
+    """Whose turn it is when a stream comes: the canary's, or the active one's."""
+
+    part: int
+    """The canary's share, of WHOLE."""
+
+    def take(self, client: object = None) -> bool:
+        """Whether the stream that comes now is the canary's; ``client``: who it is of, as far as that matters."""
+
+    def give_back(self) -> None:
+        """The stream that asked last has not found a place: it asks again, and is no canary's then."""
 
 
 class Share:
@@ -85,7 +103,8 @@ class Share:
 class ShareByAddress:
     """A share of the clients, told apart by their addresses: each of them sees one version for as long as it lasts.
 
-    Each address has a place on a line, and the canary gets those up to its share: who is in at 5 % is in at 25 %.
+    Each address has a place on a line, and the canary gets those up to its share: who is in at 5 % is in at 25 %. So
+    has each visitor, where visitors are told apart (:mod:`~frontdoor.policy.sticky`).
     """
 
     def __init__(self, salt: int, part: int = 0) -> None:
@@ -110,7 +129,10 @@ class ShareByAddress:
         self._part = self._no_address.part = part
 
     def take(self, client: object = None) -> bool:
-        """Whether a stream from there is the canary's; ``client``: its address, as accept(2) gave it."""
+        """Whether a stream from there is the canary's.
+
+        ``client``: its address, as accept(2) gave it; or the visitor.
+        """
         again = self._asks_again and client == self._asked
         self._asks_again, self._asked = False, client
         network = _network(client)
@@ -128,16 +150,13 @@ class ShareByAddress:
         return int.from_bytes(hashlib.blake2b(self._salt + network, digest_size=8).digest())
 
 
-def share_of(by: str, salt: int, part: int = 0) -> Share | ShareByAddress:
-    """A share of streams or of clients; ``by``: "stream" or "address"."""
-    return ShareByAddress(salt, part) if by == "address" else Share(part)
-
-
 def _network(client: object) -> bytes | None:
     """What tells a client from others; None: nothing does.
 
     Of IPv6 it is the first half, its network: within it a client may change its address as it likes (RFC 8981).
     """
+    if isinstance(client, Visitor):
+        return client
     if not isinstance(client, tuple) or not client or not isinstance(client[0], str):
         return None
     host = client[0]

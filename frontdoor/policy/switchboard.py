@@ -11,7 +11,7 @@ all others, and those that the canary does not take.
 from collections.abc import Callable, Collection
 
 from frontdoor.policy.generation import Generation, Happening, Impossible, Seat, State, step
-from frontdoor.policy.share import Share, ShareByAddress
+from frontdoor.policy.share import Turns
 
 _ACTIVE = State.ACTIVE  # one look-up for each stream, not two
 
@@ -27,7 +27,7 @@ class Switchboard:
         self.active: Generation | None = None
         self.canary: Generation | None = None
         """It has a share of the new streams, beside the active one."""
-        self.share: Share | ShareByAddress | None = None
+        self.share: Turns | None = None
         """The canary's; None: there is none."""
         self._emptied = emptied
         """Told when the last lease on a generation that drains is released."""
@@ -41,7 +41,7 @@ class Switchboard:
         """A place on the active generation: that of its processes that has the fewest streams; None: none is up.
 
         Or one on the canary, if it is its turn. ``but``: those that were tried just now and did not take the stream;
-        ``client``: its address, by which the turn may go.
+        ``client``: its address, or whatever the turn is to go by.
         """
         active = self.active
         # When frontdoor stops, the route still points at the last generation, which takes nothing any more.
@@ -131,7 +131,7 @@ class Switchboard:
             old.happen(Happening.REPLACED, now)
         return old
 
-    def try_out(self, generation: Generation, share: Share | ShareByAddress, now: float) -> None:
+    def try_out(self, generation: Generation, share: Turns, now: float) -> None:
         """``generation`` is the canary from here on: it gets that share of the new streams.
 
         It may be one that drains or is kept warm: it is taken back, with the streams that it still has. Raises

@@ -4,11 +4,13 @@ HUP and ERR never end a direction, and no failed write ends the other one: only 
 after what was read before has been delivered.
 """
 
+import os
 import socket
 import time
 
 from frontdoor import sockets
 from frontdoor.policy.ledger import Reason
+from frontdoor.traffic.framed import FramedFlow
 from frontdoor.traffic.pipes import DISCARD
 from frontdoor.traffic.plumbing import Plumbing
 from frontdoor.traffic.stream import Flow, Stream, is_hangup
@@ -22,6 +24,9 @@ FORCED_GOODBYE = 1.0
 """Seconds for a client to take what is in the pipe and to close, when its stream is closed by a deadline."""
 
 _BY_THE_BACKEND = frozenset({Reason.BACKEND_CLOSED, Reason.BACKEND_RESET, Reason.BACKEND_GONE})
+
+_BY_THE_DOOR = frozenset({Reason.DRAIN_CLOSED, Reason.SHUTDOWN})
+"""The client is to come back to another process: what a last frame can tell him."""
 
 
 class Ending:
@@ -53,6 +58,16 @@ class Ending:
             return
         stream.reason = reason
         stream.deadline, stream.grace = until, grace
+        down = stream.down
+        if isinstance(down, FramedFlow) and reason in _BY_THE_DOOR and not down.over:
+            down.leaving = time.monotonic()
+            self.parting[stream.number] = stream
+            self.part(down)
+        else:
+            self._cut(stream)
+
+    def _cut(self, stream: Stream) -> None:
+        """What was said to the client so far, and is in the pipe, is all; the backend and he get FIN."""
         # Before anything is thrown away: if this process dies in between, nobody may send what comes behind that.
         sockets.shut(stream.down.source, socket.SHUT_RDWR)
         self._deafen(stream.up)
@@ -60,9 +75,81 @@ class Ending:
             self._end(stream.down)
         self._settle(stream)
 
+    def part(self, down: FramedFlow) -> None:
+        """The stream is to end with the frame that has begun: if that is whole and delivered, say so, and FIN."""
+        if down.over or down.held:
+            return
+        frames, farewell = down.frames, down.farewell
+        if frames is None:
+            self.cut_short(down.stream)
+            return
+        if not frames.between:
+            down.reading = True
+            self._plumbing.arm(down)
+            self._plumbing.arm(down.twin)
+            return
+        down.farewell = b""
+        if frames.closed or not farewell or self._say(down, farewell):
+            self._redirect(down)
+
+    def _redirect(self, down: FramedFlow) -> None:
+        """The client has heard the last that he is to hear. FIN: he waits for it, and then closes (RFC 6455 §7.1.1).
+
+        To the backend nothing is said: it hears from the client, who answers the last frame with one of the same kind
+        (§5.5.1), behind all that he had said before. So the app loses none of that, and sees the closing handshake of
+        a client that leaves. What it still says itself is read, and thrown away: with that unread, it would be reset.
+        """
+        stream, down.leaving, down.frames = down.stream, None, None
+        self._restart(stream)
+        if stream.up.over:
+            self._cut(stream)  # there is nothing that it could wait for
+            return
+        sockets.shut(down.sink)
+        down.sink, down.reading = DISCARD, True
+        self._settle(stream)
+
+    def _say(self, down: Flow, word: bytes) -> bool:
+        """Send the client a word of ours; without a pipe it remains unsaid. False: he has not taken all of it.
+
+        By a pipe: if this process dies in the middle of it, whoever goes on finds the rest.
+        """
+        pipe = self._plumbing.fill(down, word)
+        if pipe is None:
+            return True
+        try:
+            sent = os.splice(pipe.read, down.sink, len(word), flags=os.SPLICE_F_NONBLOCK)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            os.splice(pipe.read, DISCARD, len(word))
+            self.sink_failed(down)
+            return False
+        if sent != len(word):
+            self._plumbing.hold(down, len(word) - sent)
+        return sent == len(word)
+
+    def cut_short(self, stream: Stream) -> None:
+        """The end of the frame has not come in time."""
+        down = stream.down
+        assert isinstance(down, FramedFlow)
+        assert down.leaving is not None
+        taken = not down.held or down.stamp > down.leaving
+        down.leaving = None
+        if taken:  # else: he who has not taken a byte in all that time gets no more of it
+            self._restart(stream)
+            self._cut(stream)
+
+    @staticmethod
+    def _restart(stream: Stream) -> None:
+        """The time of the goodbye begins now."""
+        stream.deadline = time.monotonic() + (FORCED_GOODBYE if stream.grace is None else stream.grace)
+
     def last_delivered(self, flow: Flow) -> None:
         """The stream was closed by a deadline, and this was the rest of what it had to say to the client."""
         stream = flow.stream
+        if isinstance(flow, FramedFlow) and flow.leaving is not None:
+            self.part(flow)
+            return
         self._end(flow)
         if stream.grace is not None:
             stream.deadline = time.monotonic() + stream.grace  # it is counted from the FIN
@@ -83,7 +170,8 @@ class Ending:
 
     def hung_up(self, flow: Flow) -> None:
         """A side that had finished sending before has now closed, or reset: it does not receive any more either."""
-        self._deafen(flow.twin)
+        if flow.twin.sink != DISCARD:
+            self._deafen(flow.twin)
         if flow is flow.stream.down:
             self._left(flow.stream)
         self._settle(flow.stream)
@@ -152,7 +240,10 @@ class Ending:
     def _end(self, flow: Flow) -> None:
         """Nothing more comes in this direction: FIN."""
         flow.ended, flow.reading = True, False
-        if not flow.deaf:
+        if isinstance(flow, FramedFlow) and flow.leaving is not None:
+            flow.leaving = None
+            self._restart(flow.stream)
+        if flow.sink != DISCARD:
             sockets.shut(flow.sink)
 
     def _settle(self, stream: Stream) -> None:

@@ -22,6 +22,18 @@ class Limits:
     """A backend that ends a stream sooner than this after its start, without having said a word, has failed it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Each request of an http door is answered 503 with this, and nothing is stopped."""
+
+    message: str
+    """For the people who see the page."""
+    retry_after: int | None
+    """Seconds, for Retry-After (RFC 9110, 10.2.3); None: there is none."""
+    since: float
+    """Seconds since the epoch."""
+
+
 def _nobody(resource: str) -> None:
     return None
 
@@ -45,6 +57,14 @@ class Gate:
     """Told the name of the limit when it is reached; once for an episode."""
     header_refused: Callable[[object, str], None] = field(default=lambda address, why: None)
     """Told who began with no PROXY header, or with a wrong one, and what was wrong."""
+    http: object | None = None
+    """What the config says of an http door's exchanges; None: the door speaks tcp. May be replaced at any time."""
+    paused: bool = False
+    """The door is paused: requests on connections that are open wait."""
+    maintenance: Maintenance | None = None
+    """Requests are answered with it."""
+    idle: int = 0
+    """Open connections of an http door that are between two requests, and so are no streams."""
 
     def trusts(self, address: object) -> bool:
         """Whether a client, by its address as accept(2) gave it, is in one of the trusted networks.

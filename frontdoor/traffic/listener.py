@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -33,6 +33,14 @@ EPISODE = 10.0
 """Seconds in which nobody had to wait: when a limit is reached after them, it is said again. Else a door that works at
 its limit would say so with every client."""
 
+Receive = Callable[[Gate, int, object, object, float | None], None]
+"""Takes a client of an http door: the gate, his socket, his address, where he had connected to if that was not here,
+and since when he waits if that is not now."""
+
+
+def _nobody_speaks_http(gate: Gate, fd: int, address: object, destination: object, since: float | None) -> None:
+    raise AssertionError(f"a client of {gate.name}, and nobody speaks http")
+
 
 class Listener:
     """The doors' listening sockets, served by the relay's loop."""
@@ -45,22 +53,25 @@ class Listener:
         """Those that were opened, and were not finished."""
         self._paused_at: dict[Gate, float] = {}
         """When a gate last had to stop because of a limit, on the monotonic clock."""
-        self._seating = Seating(relay, nursery)
-        self._seat = self._seating.seat
-        self._greeting = Greeting(relay, nursery, self._seat)
+        self.seating = Seating(relay, nursery)
+        self.receive: Receive = _nobody_speaks_http
+        """Takes the clients of http doors."""
+        self.make_room: Callable[[Gate], bool] = lambda gate: False
+        """Closes one connection of an http door that is between two requests, if it can."""
+        self._greeting = Greeting(relay, nursery, self._take)
 
     @property
     def held(self) -> bool:
         """Nobody is given a backend: those who wait are being handed to another process."""
-        return self._seating.held
+        return self.seating.held
 
     @held.setter
     def held(self, held: bool) -> None:
-        self._seating.held = held
+        self.seating.held = held
 
     def waiting(self, gate: Gate) -> int:
         """How many clients of that gate wait for a backend."""
-        return self._seating.waiting(gate)
+        return self.seating.waiting(gate)
 
     def open(self, gate: Gate) -> None:
         """Accept at this gate. Harmless when it does already."""
@@ -106,11 +117,11 @@ class Listener:
     def dismiss(self, gate: Gate) -> None:
         """Turn away who still waits for a backend, or owes his PROXY header: there will be none."""
         self._greeting.dismiss(gate)
-        self._seating.dismiss(gate)
+        self.seating.dismiss(gate)
 
     def unseated(self) -> Iterator[tuple[Gate, Unseated]]:
         """Those who have no backend yet. They are to be copied, and stay here."""
-        yield from self._seating.unseated()
+        yield from self.seating.unseated()
         yield from self._greeting.unseated()
 
     def take_up(self, gate: Gate, client: Unseated) -> None:
@@ -124,7 +135,14 @@ class Listener:
                 return
             self._greeting.expect(gate, sock, client.address, client.header, client.since)
         else:
-            self._seat(gate, client.fd, client.address, client.destination, client.since)
+            self._take(gate, client.fd, client.address, client.destination, client.since)
+
+    def _take(
+        self, gate: Gate, client_fd: int, address: object, destination: object = None, since: float | None = None
+    ) -> None:
+        """Somebody was accepted, and has said for whom he speaks if he had to."""
+        take = self.seating.seat if gate.http is None else self.receive
+        take(gate, client_fd, address, destination, since)
 
     def _watch(self, gate: Gate) -> None:
         for listening in gate.listeners:
@@ -138,10 +156,13 @@ class Listener:
         """Accept a bounded batch; how many that were: ``ACCEPTS`` if there may be more."""
         ledger = gate.ledger
         for count in range(ACCEPTS):
-            if ledger.open >= gate.limits.connections:
-                self._pause(gate, "limits.connections")
-                return count
-            if self._seating.short or (len(self._gates) > 1 and self._is_crowded(gate)):
+            if ledger.open + gate.idle >= gate.limits.connections:
+                if gate.idle and count:
+                    return count  # whether somebody waits for more room is asked anew: none is made for nobody
+                if not (gate.idle and self.make_room(gate)):
+                    self._pause(gate, "limits.connections")
+                    return count
+            if self.seating.short or (len(self._gates) > 1 and self._is_crowded(gate)):
                 self._pause(gate, "open files")
                 return count
             try:
@@ -156,8 +177,10 @@ class Listener:
             ledger.accept()
             if gate.trusted and gate.trusts(address):
                 self._greeting.expect(gate, socket.socket(fileno=client_fd), address)
+            elif gate.http is None:
+                self.seating.seat(gate, client_fd, address)
             else:
-                self._seat(gate, client_fd, address)
+                self.receive(gate, client_fd, address, None, None)
         return ACCEPTS
 
     def _is_crowded(self, gate: Gate) -> bool:
@@ -167,8 +190,8 @@ class Listener:
         its own limit is all there is.
         """
         share = self._room // (SHARES * len(self._gates))
-        taken = sum(max(other.ledger.open, share) for other in self._gates if other is not gate)
-        return gate.ledger.open + taken >= self._room
+        taken = sum(max(other.ledger.open + other.idle, share) for other in self._gates if other is not gate)
+        return gate.ledger.open + gate.idle + taken >= self._room
 
     def _pause(self, gate: Gate, limit: str) -> None:
         """Stop accepting until somebody leaves, or until the next sweep."""

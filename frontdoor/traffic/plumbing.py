@@ -144,6 +144,14 @@ class Plumbing:
         flow.pipe, flow.rest = pipe, b""
         return True
 
+    def fill(self, flow: Flow, data: bytes) -> Pipe | None:
+        """The spare pipe, with this in it for the flow's sink; None: there is none. ``data``: less than a page."""
+        pipe = self.spare or self.find(flow)
+        if pipe is not None:
+            self._owners[pipe.index] = flow.word  # while it is empty
+            os.write(pipe.write, data)
+        return pipe
+
     def let_go(self, flow: Flow) -> None:
         """What the flow held has been delivered: its pipe, if it has one, is empty again."""
         pipe, flow.pipe = flow.pipe, None

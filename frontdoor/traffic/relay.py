@@ -28,10 +28,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import trio
 
 from frontdoor import sockets
+from frontdoor.http.websocket import Frames
 from frontdoor.policy.generation import Generation, Seat
 from frontdoor.policy.ledger import Ledger, Reason
 from frontdoor.policy.switchboard import Switchboard
 from frontdoor.traffic.ending import Ending
+from frontdoor.traffic.framed import FramedFlow, follow
 from frontdoor.traffic.gate import Gate, Limits
 from frontdoor.traffic.keeping import Keeping, Nobody
 from frontdoor.traffic.pipes import DISCARD, Pipe
@@ -112,6 +114,10 @@ class Relay:
         self.words, self._owners = words, words.owners
         return self._plumbing.begin(words, keeping, pipes)
 
+    def end(self) -> None:
+        """Watch nothing any more, and never make another turn. Descriptors stay open."""
+        self._epoll.close()
+
     def __len__(self) -> int:
         return len(self._streams)
 
@@ -139,12 +145,19 @@ class Relay:
         """The open streams of a generation, the oldest first."""
         return [stream for stream in self._streams.values() if stream.seat.generation is generation]
 
-    def listen(self, fd: int, ready: Callable[[], object]) -> None:
-        """Call ``ready`` whenever ``fd`` is readable, in the same loop as the streams' bytes. Twice is harmless."""
+    def listen(self, fd: int, ready: Callable[[], object], events: int = _IN) -> None:
+        """Call ``ready`` whenever ``fd`` is readable, in the same loop as the streams' bytes. Twice is harmless.
+
+        ``events``: what to wait for instead (epoll_ctl(2)); not nothing, for HUP and ERR would be reported for ever.
+        """
         if fd not in self._callbacks:
             self._make_room(fd)
-            self._epoll.register(fd, select.EPOLLIN)
+            self._epoll.register(fd, events)
         self._callbacks[fd] = ready
+
+    def relisten(self, fd: int, events: int) -> None:
+        """Wait for these events of ``fd`` from now on."""
+        self._epoll.modify(fd, events)
 
     def unlisten(self, fd: int) -> None:
         """Stop watching ``fd``. It is harmless when nobody does."""
@@ -166,6 +179,15 @@ class Relay:
         number = words[0] + 1
         words[0] = number  # in one place with those of the processes before and after this one
         return self._enter(Stream(number, gate, seat, client, (client_fd, backend_fd), time.monotonic()))
+
+    def follow(self, stream: Stream, frames: Frames, farewell: bytes) -> None:
+        """Follow the frames of what its backend says, so that a drain can end the stream between two of them.
+
+        ``farewell``: the last frame for the client then. ``frames`` has been fed with what he has got already. To be
+        called right after ``join``.
+        """
+        down = follow(stream, frames, farewell)
+        self._flows[down.source] = down
 
     def expect(self, number: int, client: object, fds: tuple[int, int], since: float) -> Stream:
         """Make ready for a stream that another process has relayed, or still relays: nobody else notices.
@@ -227,10 +249,17 @@ class Relay:
         """End a stream in order: what is in its pipe is delivered, then FIN, then a short goodbye.
 
         With a ``grace`` in seconds the goodbye lasts that long, and ends with RST. What is in the pipe has to be taken
-        in as much time, so that a client who reads nothing is reset after it.
+        in as much time, so that a client who reads nothing is reset after it. Where frames are followed, the frame that
+        has begun may be finished in as much time, too.
         """
         self.events += 1
         self._ending.force(stream, reason, grace)
+        self._plumbing.close_now()
+
+    def cut_short(self, stream: Stream) -> None:
+        """The time for the end of a frame is over."""
+        self.events += 1
+        self._ending.cut_short(stream)
         self._plumbing.close_now()
 
     def reset(self, stream: Stream) -> None:
@@ -290,6 +319,8 @@ class Relay:
                 self._push(flow.twin)
             if flow.reading and events != _OUT:
                 self._pull(flow, events)
+            elif flow.tracked:
+                self._pull_framed(flow, events)
             elif flow.ended and flow.live and is_hangup(events):
                 self._ending.hung_up(flow)
         words[IN_HAND] = 0  # not if that was left by an exception: the process ends by it
@@ -298,16 +329,16 @@ class Relay:
 
     # -- moving bytes -----------------------------------------------------------------------------------------------
 
-    def _pull(self, flow: Flow, events: int) -> None:
-        """Take what the source has, as much as fits into a pipe, and pass it on."""
+    def _pull(self, flow: Flow, events: int, most: int = CHUNK) -> None:
+        """Take what the source has, as much as fits into a pipe, and pass it on. ``most``: bytes at the most."""
         pipe = self._plumbing.spare or self._plumbing.find(flow)
         if pipe is None:
             return
         self._owners[pipe.index] = flow.word
         try:
-            count = _splice(flow.source, pipe.write, CHUNK, None, None, _FLAGS)
+            count = _splice(flow.source, pipe.write, most, None, None, _FLAGS)
         except BlockingIOError:
-            count = self._pull_by_hand(flow, pipe)
+            count = self._pull_by_hand(flow, pipe, most)
             if count < 0:
                 return
         except OSError:
@@ -329,7 +360,25 @@ class Relay:
             # The receiver is slow: this direction keeps the pipe, and its source is not read until it is empty.
             self._plumbing.hold(flow, count - sent)
 
-    def _pull_by_hand(self, flow: Flow, pipe: Pipe) -> int:
+    def _pull_framed(self, flow: Flow, events: int) -> None:
+        """The same where frames are followed: no more than is known, and what was moved is told."""
+        assert isinstance(flow, FramedFlow)
+        if not flow.polled or events == _OUT:
+            if flow.ended and flow.live and is_hangup(events):
+                self._ending.hung_up(flow)
+            return
+        try:
+            most = flow.look_ahead()
+        except OSError:
+            self._ending.source_failed(flow)
+            return
+        before = flow.moved
+        self._pull(flow, events, most)
+        flow.passed(flow.moved - before)
+        if flow.leaving is not None:
+            self._ending.part(flow)
+
+    def _pull_by_hand(self, flow: Flow, pipe: Pipe, most: int) -> int:
         """Read and write instead of splice; the count, -1 for nothing.
 
         With one byte of urgent data in the queue splice says EAGAIN for ever although the socket is readable, even
@@ -339,7 +388,7 @@ class Relay:
             return -1  # for an instant the bytes are in memory alone; it is reported again
         try:
             # A page: an empty pipe always takes that much without blocking (pipe(7)).
-            data = sockets.receive(flow.source, 4096)
+            data = sockets.receive(flow.source, min(most, 4096))
         except BlockingIOError:
             return -1
         except OSError:

@@ -15,8 +15,9 @@ import random
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import trio
 
@@ -26,7 +27,6 @@ from frontdoor.proxy_header import encode
 from frontdoor.sockets import NO_ROOM, dial
 from frontdoor.traffic.gate import Gate
 from frontdoor.traffic.relay import Relay
-from frontdoor.traffic.stream import Stream
 from frontdoor.traffic.unseated import Unseated
 
 AT_ONCE = 64
@@ -48,24 +48,79 @@ class _Dial(enum.Enum):
     NOBODY = enum.auto()
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """A client that was accepted and has no backend yet."""
+class Party(Protocol):
+    """Who is to be given a backend: a client, or one request of his."""
 
-    fd: int
-    address: object
-    destination: object
-    """Where it had connected to, if a PROXY header said so; None: to the socket that it is on."""
-    since: float
     failed_by: list[Generation]
-    """Those that did not take it, and know of that."""
+    """Those that did not take him, and know of that."""
+
+    @property
+    def fd(self) -> int:
+        """The client's socket."""
+
+    @property
+    def address(self) -> object:
+        """The client's, as accept(2) gave it or as his PROXY header says."""
+
+    @property
+    def destination(self) -> object:
+        """Where he had connected to, if a PROXY header said so; None: to the socket that he is on."""
+
+    @property
+    def key(self) -> object:
+        """By which the turn of a canary may go."""
+
+    @property
+    def since(self) -> float:
+        """When he began to wait, of the monotonic clock."""
+
+    def reuse(self, seat: Seat) -> bool:
+        """Take a connection to that process that is there already; whether there was one."""
+
+    def join(self, seat: Seat, backend_fd: int) -> None:
+        """Take this one, which is new. Raises OSError when it cannot be used: then it is closed."""
+
+    def turn_away(self, reason: Reason) -> None:
+        """There is none to be had."""
+
+    def unseated(self) -> Unseated | None:
+        """What another process needs to go on with him; None: he stays here."""
+
+
+class _Client:
+    """A client that was accepted: his bytes are the relay's as soon as he has a backend."""
+
+    __slots__ = ("_relay", "address", "destination", "failed_by", "fd", "gate", "key", "since")
+
+    def __init__(self, relay: Relay, gate: Gate, fd: int, address: object, destination: object, since: float) -> None:
+        self._relay = relay
+        self.gate = gate
+        self.fd = fd
+        self.address = self.key = address
+        self.destination = destination
+        self.since = since
+        self.failed_by: list[Generation] = []
+
+    def reuse(self, seat: Seat) -> bool:
+        """Each client has a connection of his own."""
+        return False
+
+    def join(self, seat: Seat, backend_fd: int) -> None:
+        self._relay.join(self.gate, seat, self.address, self.fd, backend_fd)
+
+    def turn_away(self, reason: Reason) -> None:
+        os.close(self.fd)
+        self.gate.ledger.end(reason)
+
+    def unseated(self) -> Unseated:
+        return Unseated(self.fd, self.address, self.destination, self.since)
 
 
 @dataclass(slots=True)
 class _Queue:
     """Those who wait at one gate, and for what."""
 
-    clients: deque[_Waiting] = field(default_factory=deque)
+    clients: deque[Party] = field(default_factory=deque)
     outcome: _Dial | None = None
     """Of the last dial for the first of them; None: there was none."""
     asked: Generation | None = None
@@ -74,20 +129,21 @@ class _Queue:
     """and since when: with a switch their wait for a generation begins anew."""
 
 
-def _introduce(version: str, backend_fd: int, client_fd: int, address: object, destination: object) -> None:
+def _introduce(version: str, backend_fd: int, party: Party) -> None:
     """Tell a backend that was dialled just now who its client is.
 
     It fits at once: a fresh Unix socket takes some 2 KiB in one piece even where its buffer is the smallest that there
     can be (socket(7), unix(7)). Raises OSError, and closes the backend's socket, when the backend has gone meanwhile.
     """
     try:
+        destination = party.destination
         if destination is None:
-            client = socket.socket(fileno=client_fd)
+            client = socket.socket(fileno=party.fd)
             try:
                 destination = client.getsockname()
             finally:
                 client.detach()
-        os.write(backend_fd, encode(version, address, destination))
+        os.write(backend_fd, encode(version, party.address, destination))
     except OSError:
         os.close(backend_fd)
         raise
@@ -118,6 +174,8 @@ class Seating:
         self.short: set[Gate] = set()
         """Gates where somebody waits because there was no descriptor for his backend. He goes first: if others were let
         in, each descriptor that comes free would become one more client without a backend."""
+        self.lacking: Callable[[], object] = lambda: None
+        """Called when there was no descriptor for somebody's backend: closes what it can do without."""
         self.held = False
         """Nobody is given a backend: those who wait are being handed to another process."""
 
@@ -129,17 +187,22 @@ class Seating:
         queue = self._queues.get(gate)
         return len(queue.clients) if queue is not None else 0
 
+    def is_busy(self, gate: Gate) -> bool:
+        """Whether who comes now has to wait: others of that gate do already, or nobody is given a backend."""
+        return self.held or gate in self._queues
+
     def unseated(self) -> Iterator[tuple[Gate, Unseated]]:
         """Those who wait. They are to be copied, and stay here."""
         for gate, queue in self._queues.items():
             for client in queue.clients:
-                yield gate, Unseated(client.fd, client.address, client.destination, client.since)
+                if (unseated := client.unseated()) is not None:
+                    yield gate, unseated
 
     def dismiss(self, gate: Gate) -> None:
         """Turn away who waits: there will be no backend."""
         queue = self._queues.get(gate)
         while queue is not None and queue.clients:
-            self._turn_away(gate, queue.clients.popleft(), Reason.SHUTDOWN)
+            queue.clients.popleft().turn_away(Reason.SHUTDOWN)
 
     def seat(
         self, gate: Gate, client_fd: int, address: object, destination: object = None, since: float | None = None
@@ -149,47 +212,58 @@ class Seating:
         ``since``: when he began to wait, if that is not now.
         """
         now = _clock()
-        failed_by: list[Generation] = []
+        client = _Client(self._relay, gate, client_fd, address, destination, now if since is None else since)
+        self.seat_party(gate, client, now)
+
+    def seat_party(self, gate: Gate, party: Party, now: float) -> None:
+        """The same for anybody; ``now``: of the monotonic clock."""
         queue = self._queues.get(gate)
         if queue is None:
-            outcome = None if self.held else self._try(gate, client_fd, address, destination, failed_by)
-            if isinstance(outcome, Stream):
-                outcome.seat.generation.conduct.dialled(outcome.since - now, outcome.since)
+            outcome = None if self.held else self._try(gate, party)
+            if isinstance(outcome, Seat):
+                taken = _clock()
+                outcome.generation.conduct.dialled(taken - now, taken)
                 return
             queue = self._queues[gate] = _Queue(outcome=outcome, asked=_active(gate), asked_at=now)
             self._nursery.start_soon(self._serve, gate, queue)
-        client = _Waiting(client_fd, address, destination, now if since is None else since, failed_by)
-        queue.clients.append(client)
+        queue.clients.append(party)
         if not self.held and queue.asked is _active(gate):
-            self._has_to_wait(queue, client, now)
+            self._has_to_wait(queue, party, now)
 
-    def _try(
-        self, gate: Gate, client_fd: int, address: object, destination: object, failed_by: list[Generation]
-    ) -> Stream | _Dial:
+    def forgo(self, gate: Gate, party: Party) -> None:
+        """Somebody does not wait any more. It is harmless if he does not wait."""
+        queue = self._queues.get(gate)
+        if queue is not None and party in queue.clients:
+            queue.clients.remove(party)
+
+    def _try(self, gate: Gate, party: Party) -> Seat | _Dial:
         """Lease, dial, join. The lease is on whatever is active at this instant, or on the canary.
 
         A process that does not take the client, because it hangs with a full backlog or has just died, must not keep
-        him from its siblings: all that are up are tried. ``failed_by``: who is known not to have taken him.
+        him from its siblings: all that are up are tried.
         """
         outcome = _Dial.NOBODY
         tried: tuple[Seat, ...] = ()
-        while (seat := gate.switchboard.lease(tried, address)) is not None:
+        while (seat := gate.switchboard.lease(tried, party.key)) is not None:
             if tried and tried[-1].generation is not seat.generation:
-                outcome = self._passed_by(tried[-1].generation, outcome, failed_by)
+                outcome = self._passed_by(tried[-1].generation, outcome, party.failed_by)
             refused = False
+            if party.reuse(seat):
+                return seat
             try:
                 backend_fd = dial(seat.address)
                 if backend_fd is not None:
                     if seat.proxy_protocol != "off":
-                        _introduce(seat.proxy_protocol, backend_fd, client_fd, address, destination)
-                    stream = self._relay.join(gate, seat, address, client_fd, backend_fd)
+                        _introduce(seat.proxy_protocol, backend_fd, party)
+                    party.join(seat, backend_fd)
                     self.short.discard(gate)
-                    return stream
+                    return seat
                 outcome = _Dial.FULL
             except OSError as error:
                 # Nobody listens there, or there is no descriptor to be had: what a waiting client waits for.
                 if error.errno in NO_ROOM:
                     self.short.add(gate)
+                    self.lacking()
                     outcome = _Dial.SHORT if outcome is _Dial.NOBODY else outcome
                 else:
                     seat.missed()
@@ -197,9 +271,9 @@ class Seating:
             gate.switchboard.forgo(seat)
             tried = (*tried, seat)
             if refused:
-                _fail(seat.generation, failed_by, _clock())
+                _fail(seat.generation, party.failed_by, _clock())
         if tried and tried[-1].generation is gate.switchboard.canary:
-            outcome = self._passed_by(tried[-1].generation, outcome, failed_by)
+            outcome = self._passed_by(tried[-1].generation, outcome, party.failed_by)
         return outcome
 
     @staticmethod
@@ -211,7 +285,7 @@ class Seating:
         return _Dial.NOBODY
 
     @staticmethod
-    def _has_to_wait(queue: _Queue, client: _Waiting, now: float) -> None:
+    def _has_to_wait(queue: _Queue, client: Party, now: float) -> None:
         """That somebody waits is trouble of the generation that he waits for; that nobody is there is its failure."""
         if queue.asked is None:
             return
@@ -230,7 +304,7 @@ class Seating:
             del self._queues[gate]
             self.short.discard(gate)
             while queue.clients:  # only if it was cancelled
-                self._turn_away(gate, queue.clients.popleft(), Reason.SHUTDOWN)
+                queue.clients.popleft().turn_away(Reason.SHUTDOWN)
 
     def _ask(self, gate: Gate, queue: _Queue) -> bool:
         """Seat those who wait, first come first served, until there is no place; whether there was one.
@@ -245,14 +319,14 @@ class Seating:
             queue.asked, queue.asked_at, queue.outcome = active, now, None
         before = len(clients)
         for _ in range(min(before, AT_ONCE)):
-            first = clients[0]
-            outcome = self._try(gate, first.fd, first.address, first.destination, first.failed_by)
-            if not isinstance(outcome, Stream):
+            first = clients.popleft()
+            outcome = self._try(gate, first)
+            if not isinstance(outcome, Seat):
+                clients.appendleft(first)
                 break
-            generation = outcome.seat.generation
+            generation, taken = outcome.generation, _clock()
             began = max(first.since, queue.asked_at) if generation is active else now  # nobody waits for a canary
-            generation.conduct.dialled(outcome.since - began, outcome.since)
-            clients.popleft()
+            generation.conduct.dialled(taken - began, taken)
         else:
             return True
         seated = len(clients) < before
@@ -276,9 +350,4 @@ class Seating:
             client = clients.popleft()
             if queue.asked is not None and outcome is not _Dial.SHORT:
                 _fail(queue.asked, client.failed_by, now)
-            self._turn_away(gate, client, Reason.NO_BACKEND)
-
-    @staticmethod
-    def _turn_away(gate: Gate, client: _Waiting, reason: Reason) -> None:
-        os.close(client.fd)
-        gate.ledger.end(reason)
+            client.turn_away(Reason.NO_BACKEND)

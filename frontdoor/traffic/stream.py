@@ -43,6 +43,12 @@ class Flow:
 
     twin: "Flow"
 
+    tracked = False
+    """Its frames are followed (:mod:`~frontdoor.traffic.framed`). Of the class, as the next: others pay nothing."""
+
+    leaving: float | None = None
+    """Since when the end of a frame is waited for, of the monotonic clock: with it the stream ends."""
+
     def __init__(self, stream: "Stream", direction: int, source: int, sink: int) -> None:
         self.stream = stream
         self.word = stream.number << 1 | direction

@@ -34,6 +34,10 @@ class Sweeper:
         self._relay.look(now)
 
     def _part(self, stream: Stream, now: float) -> None:
+        if stream.down.leaving is not None:
+            if stream.deadline is not None and now >= stream.deadline:
+                self._relay.cut_short(stream)
+            return
         silent = now - stream.stamp
         if stream.grace is not None:
             if stream.deadline is not None and now >= stream.deadline:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Unseated:
-    """He was accepted and counted. Nothing was read of what he has to say to a backend."""
+    """He was accepted. Nothing was read of what he has to say to a backend, but by an http door."""
 
     fd: int
     address: object
@@ -16,3 +16,7 @@ class Unseated:
     """On the monotonic clock, which is one for the whole machine."""
     header: bytes | None = None
     """What has come of the PROXY header that he owes; None: he owes none."""
+    read: bytes = b""
+    """What was read of his next request, at an http door."""
+    counted: bool = True
+    """He is a stream in the ledger's words; at an http door he is none between two requests."""

@@ -1,1 +1,1 @@
-"""How fast frontdoor is beside HAProxy, nginx and Envoy: the same load on each in turns, on one machine, in one run."""
+"""How fast frontdoor is beside HAProxy, nginx, Envoy and Caddy: the same load on each in turns, in one run."""

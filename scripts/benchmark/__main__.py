@@ -10,15 +10,17 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from benchmark import report
 from benchmark.backends import raw, web
-from benchmark.cases import CASES
+from benchmark.cases import CASES, HTTP_CASES
 from benchmark.chart import chart
 from benchmark.figure import FULL, QUICK, SMOKE, Case, Figure, Scale
 from benchmark.files import allow_many
 from benchmark.machine import machine
 from benchmark.peers import Peer, Place
+from benchmark.peers.caddy import Caddy
 from benchmark.peers.direct import Direct
 from benchmark.peers.envoy import Envoy
 from benchmark.peers.frontdoor import Frontdoor
@@ -29,46 +31,62 @@ from benchmark.rounds import Sample, measure
 from benchmark.target import Target
 
 PEERS: tuple[Peer, ...] = (Frontdoor(), HAProxy(), Nginx(), Envoy(), Direct())
+# What is compared most closely has its turns side by side.
+HTTP_PEERS: tuple[Peer, ...] = (
+    Frontdoor("http"),
+    Frontdoor("tcp", "tcp-door"),
+    HAProxy("http"),
+    Nginx("http"),
+    Envoy("http"),
+    Caddy(),
+    Direct(),
+)
+
+Named = TypeVar("Named", Case, Peer)
 
 
 def main() -> int:
     """The exit code: 0 when all was measured, whatever came of it."""
     asked = arguments()
     if asked.list:
-        print("\n".join(listed()))  # in one piece: `| head` must not be a traceback
+        print("\n".join(listed(asked.cases)))  # in one piece: `| head` must not be a traceback
         return 0
-    peers = installed([peer for peer in PEERS if peer.name in ("frontdoor", *asked.peers)])
+    peers = installed(asked.peers)
     if not can_load():
         return 2
-    cases = [case for case in CASES if not asked.only or case.name in asked.only]
     allow_many()
     try:
-        samples = run(cases, peers, asked.scale)
+        samples = run(asked.cases, peers, asked.scale)
     except StartError as error:
         say(f"FAILED: {error}")
         return 1
-    tell(asked, peers, [figure for case in cases for figure in case.figures], samples)
+    tell(asked, peers, [figure for case in asked.cases for figure in case.figures], samples)
     return 1 if any(sample.error for sample in samples) else 0
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for; `scale` is made of it."""
+    """What was asked for; `scale`, `cases` and `peers` are made of it."""
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Measure frontdoor beside HAProxy, nginx stream and Envoy: the same load on each, in turns.",
+        description="Measure frontdoor beside HAProxy, nginx, Envoy and Caddy: the same load on each, in turns.",
     )
+    parser.add_argument("--http", action="store_true", help="HTTP doors and what proxies HTTP, instead of TCP's")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--quick", dest="scale", action="store_const", const=QUICK, help="in under two minutes: a look")
     how.add_argument("--smoke", dest="scale", action="store_const", const=SMOKE, help="only whether it works at all")
     parser.add_argument("--rounds", type=positive, metavar="N", help=f"turns of each case ({FULL.rounds})")
-    names = [case.name for case in CASES]
-    parser.add_argument("--only", action="append", choices=names, metavar="CASE", help="only that case; repeatable")
-    others = ",".join(peer.name for peer in PEERS if peer.name != "frontdoor")
-    parser.add_argument("--peers", type=peer_names, default=others, metavar="A,B", help=f"beside which ({others})")
+    parser.add_argument("--only", action="append", metavar="CASE", help="only that case; repeatable (see --list)")
+    parser.add_argument("--peers", metavar="A,B", help="beside which (all)")
     parser.add_argument("--out", default="bench-results", metavar="FOLDER", help="for the results (./bench-results)")
     parser.add_argument("--list", action="store_true", help="show the cases, and measure nothing")
     parser.set_defaults(scale=FULL)
     asked = parser.parse_args()
+    cases, peers = (HTTP_CASES, HTTP_PEERS) if asked.http else (CASES, PEERS)
+    try:
+        asked.cases = chosen("case", cases, asked.only)
+        asked.peers = chosen("peer", peers, None if asked.peers is None else ["frontdoor", *asked.peers.split(",")])
+    except ValueError as error:
+        parser.error(str(error))
     if asked.rounds:
         asked.scale = dataclasses.replace(asked.scale, rounds=asked.rounds)
     return asked
@@ -81,17 +99,17 @@ def positive(text: str) -> int:
     return value
 
 
-def peer_names(text: str) -> list[str]:
-    """Names of peers, with commas between."""
-    names = [name for name in text.split(",") if name]
-    if unknown := set(names) - {peer.name for peer in PEERS}:
-        raise argparse.ArgumentTypeError(f"no such peer: {', '.join(sorted(unknown))}")
-    return names
+def chosen(kind: str, those: Sequence[Named], names: Sequence[str] | None) -> list[Named]:
+    """Those with the names, in their own order; None: all. Raises ValueError when there is no such one."""
+    if unknown := set(filter(None, names or [])) - {one.name for one in those}:
+        known = ", ".join(one.name for one in those)
+        raise ValueError(f"no such {kind}: {', '.join(sorted(unknown))} (of {known})")
+    return [one for one in those if names is None or one.name in names]
 
 
-def listed() -> Iterator[str]:
+def listed(cases: Sequence[Case]) -> Iterator[str]:
     """The cases, and what each of them measures."""
-    for case in CASES:
+    for case in cases:
         yield f"{case.name}{' (frontdoor alone)' if case.own else ''}"
         for figure in case.figures:
             yield f"    {figure.title}, {figure.unit}"

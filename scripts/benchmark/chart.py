@@ -7,7 +7,13 @@ from xml.sax.saxutils import escape
 from benchmark.report import OURS, Line, number
 
 # Each has a mark of its own besides, for readers who do not see all colours.
-COLOURS = {"haproxy": "#2a78d6", "nginx": "#1baf7a", "envoy": "#8a5cd6"}
+COLOURS = {
+    "haproxy": "#2a78d6",
+    "nginx": "#1baf7a",
+    "envoy": "#8a5cd6",
+    "caddy": "#d6742a",
+    "tcp-door": "#52514e",
+}
 ROW, TOP, LEFT, WIDTH, RIGHT = 30, 78, 400, 520, 40  # px
 SMALLEST, LARGEST = 1 / 8, 8.0  # of the axis, which is logarithmic; what is beyond stands at its end
 TICKS = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
@@ -86,6 +92,10 @@ def _mark(peer: str, x: float, y: float) -> str:
         return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='6' {style}/>"
     if peer == "nginx":
         return f"<rect x='{x - 5:.1f}' y='{y - 5:.1f}' width='10' height='10' {style}/>"
+    if peer == "caddy":
+        return f"<path d='M{x:.1f} {y - 7:.1f} l7 7 l-7 7 l-7 -7 z' {style}/>"
+    if peer == "tcp-door":
+        return f"<rect x='{x - 2:.1f}' y='{y - 8:.1f}' width='4' height='16' {style}/>"
     return f"<path d='M{x:.1f} {y - 7:.1f} l7 12 h-14 z' {style}/>"
 
 

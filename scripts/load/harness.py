@@ -57,15 +57,17 @@ class Load:
         pace: float = 0.05,
         timeout: float = 30,
         seed: int = 1,
+        per_request: bool = False,
     ) -> None:
         """Make it; nothing connects before `running()`.
 
         first: what is active at the start ("v1#1", or "v1"); None: do not check before the first swap.
         pace: mean pause between two rounds of a client, in seconds.
         timeout: seconds for one round, and for all clients to end; longer is a failure.
+        per_request: the door speaks HTTP: who must answer is decided for each request, on whatever connection it comes.
         """
         self._expectation = Expectation(first)
-        self._session = Session(address, self._expectation, pace=pace, timeout=timeout)
+        self._session = Session(address, self._expectation, pace=pace, timeout=timeout, per_request=per_request)
         self._seed = seed
         self._clients = list(_clients(clients or Clients()))
         self._rows = [row for row, _ in self._clients]

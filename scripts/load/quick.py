@@ -142,6 +142,11 @@ class Server:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self.open = 0
 
+    def left_open(self) -> int:
+        """How many connections the other side has not closed: of some that it has, we may not have heard yet."""
+        keys = [key for key in self._selector.get_map().values() if key.data is not None]
+        return sum(not _has_ended(key.data.sock) for key in keys)
+
     def run(self) -> None:
         """Serve until a signal ends the process."""
         while True:
@@ -188,14 +193,24 @@ class Server:
             self._selector.modify(connection.sock, events, connection)
 
 
+def _has_ended(sock: socket.socket) -> bool:
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 def main() -> None:
     """Serve on the socket that frontdoor has named."""
     server = Server(os.environ["FRONTDOOR_SOCKET"])
 
     def on_sigterm(number: int, frame: FrameType | None) -> None:
-        if server.open:
+        left = server.left_open()
+        if left:
             # Frontdoor sends its stop signal after the last stream: that this is printed is a failure.
-            print(f"stop signal with {server.open} streams open", flush=True)
+            print(f"stop signal with {left} streams open", flush=True)
         os._exit(0)
 
     signal.signal(signal.SIGTERM, on_sigterm)

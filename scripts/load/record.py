@@ -17,7 +17,8 @@ class Row:
     messages: int = 0  # WebSocket messages echoed
     moved: int = 0  # bytes, both ways, without heads and frames
     failures: int = 0
-    generations: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # connections each
+    generations: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    """Connections that each has answered; requests, where these go their own ways."""
 
 
 @dataclasses.dataclass(frozen=True)

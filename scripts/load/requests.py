@@ -68,11 +68,16 @@ async def _one_connection(session: Session, row: Row, rng: random.Random, ask: A
     try:
         for left in reversed(range(requests)):
             last = left == 0 or session.stopping.is_set()
+            if session.per_request:
+                opened = session.expectation.opened()
             with trio.fail_after(session.timeout):
                 answer, up = await ask(http, rng, last)
             if not generation:
                 generation = answer.generation
                 session.answered(row, opened, generation)
+            elif session.per_request:
+                row.generations[answer.generation] += 1
+                session.check(row, opened, answer.generation)
             elif answer.generation != generation:
                 raise WrongError(f"one connection was answered by {generation}, then by {answer.generation}")
             row.rounds += 1

@@ -33,8 +33,11 @@ FAILURES: tuple[type[Exception], ...] = (
 class Session:
     """One load's shared state."""
 
-    def __init__(self, address: str, expectation: Expectation, *, pace: float, timeout: float) -> None:
+    def __init__(
+        self, address: str, expectation: Expectation, *, pace: float, timeout: float, per_request: bool = False
+    ) -> None:
         self.address = address
+        self.per_request = per_request  # a request, not a connection, belongs to one generation
         self.expectation = expectation
         self.timeout = timeout  # seconds for one round: an answer that takes longer is a failure
         self.stopping = trio.Event()
@@ -58,6 +61,10 @@ class Session:
         """A new connection's first answer: count it, and hold it against what the door has promised."""
         row.connections += 1
         row.generations[generation] += 1
+        self.check(row, opened, generation)
+
+    def check(self, row: Row, opened: int, generation: str) -> None:
+        """Hold an answer against what the door has promised."""
         problem = self.expectation.answered(opened, generation)
         if problem:
             self.fail(row, problem)

@@ -37,6 +37,7 @@ const server = http.createServer(async (request, response) => {
   response.end(JSON.stringify(answer) + "\n");
 });
 
-server.keepAliveTimeout = 75_000; // Node's 5 s are less than a client may pause: it would close in the middle
+// Node's own 5 s are less than a client may pause: it would close in the middle.
+server.keepAliveTimeout = Number(process.env.KEEP_ALIVE_MS || 75_000);
 server.listen(FRONTDOOR_SOCKET);
 process.on("SIGTERM", () => server.close());

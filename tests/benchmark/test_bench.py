@@ -5,11 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from benchmark.cases import CASES
+from benchmark.cases import CASES, HTTP_CASES
+from benchmark.figure import Case
 from e2e.harness import environment
 from e2e.swarm import ROOT
 
@@ -26,7 +28,7 @@ def bench(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.alone
+@pytest.mark.long
 @pytest.mark.skipif(not all(map(shutil.which, ("haproxy", "nginx", "wrk"))), reason="apt-get install haproxy nginx wrk")
 def test_it_works(tmp_path: Path) -> None:
     ran = bench("--smoke", "--peers", "haproxy,nginx", "--out", str(tmp_path))
@@ -46,13 +48,31 @@ def test_it_works(tmp_path: Path) -> None:
     assert all("frontdoor" in figure["medians"] for figure in results["figures"])
 
 
-def test_it_lists_what_it_would_measure() -> None:
-    listed = bench("--list")
+@pytest.mark.skipif(not all(map(shutil.which, ("haproxy", "nginx", "wrk"))), reason="apt-get install haproxy nginx wrk")
+def test_it_works_with_requests(tmp_path: Path) -> None:
+    ran = bench("--http", "--smoke", "--only", "http.50", "--peers", "haproxy", "--out", str(tmp_path))
+    print(ran.stderr, ran.stdout)
+    assert ran.returncode == 0, ran
+    with open(os.path.join(tmp_path, "results.json")) as file:
+        results = json.load(file)
+    assert {(sample["case"], sample["target"]) for sample in results["samples"]} == {
+        ("http.50", "frontdoor"),
+        ("http.50", "haproxy"),
+    }
+    assert all(sample["values"]["http.50.cpu"] > 0 for sample in results["samples"])
+
+
+@pytest.mark.parametrize(("options", "cases"), [([], CASES), (["--http"], HTTP_CASES)])
+def test_it_lists_what_it_would_measure(options: list[str], cases: Sequence[Case]) -> None:
+    listed = bench("--list", *options)
     assert listed.returncode == 0, listed
-    assert [line.split()[0] for line in listed.stdout.splitlines() if line[0] != " "] == [case.name for case in CASES]
+    assert [line.split()[0] for line in listed.stdout.splitlines() if line[0] != " "] == [case.name for case in cases]
 
 
-@pytest.mark.parametrize("options", [["--peers", "apache"], ["--rounds", "0"], ["--only", "nothing"]])
+@pytest.mark.parametrize(
+    "options",
+    [["--peers", "apache"], ["--rounds", "0"], ["--only", "nothing"], ["--only", "http.50"], ["--peers", "caddy"]],
+)
 def test_what_it_does_not_know_is_said(options: list[str]) -> None:
     refused = bench(*options)
     assert refused.returncode == 2

@@ -68,4 +68,10 @@ def test_so_many_bytes_down_and_up(ask: ASK) -> None:
     assert ask(b"PUT /up/5 HTTP/1.1\r\nContent-Length: 5\r\n\r\n123") == b""
     assert ask(b"45").startswith(b"HTTP/1.1 200 OK\r\n")
     assert ask(b"GET / HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\nhello world\n")
+    head, _, body = ask(b"GET /chunked/131072 HTTP/1.1\r\n\r\n").partition(b"\r\n\r\n")
+    assert head == b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked"
+    assert len(body) == 2 * (len(b"10000\r\n\r\n") + 65536) + len(b"0\r\n\r\n")
+    assert body.startswith(b"10000\r\n")
+    assert body.endswith(b"\r\n0\r\n\r\n")
+    assert ask(b"GET /chunked/0 HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\n0\r\n\r\n")
     assert ask(b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")

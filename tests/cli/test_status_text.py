@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from control.fakedoor import status
@@ -20,6 +21,13 @@ def test_a_warm_generation_says_how_long_it_stays() -> None:
     assert text.splitlines()[-1] == "  v1#1 is warm, and stops in 14 m 12 s"
     for_ever = shown(generation={"state": "warm", "warm_for_s": None})
     assert for_ever.splitlines()[-1] == "  v1#1 is warm, until there is need of its room"
+
+
+def test_maintenance_is_seen_at_once() -> None:
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    text = shown(maintenance={"message": "Back\nat 5", "since": since.isoformat(), "retry_after": 120})
+    assert text.splitlines()[3] == "  in maintenance for 5 m, requests are answered 503: Back\\nat 5"
+    assert "maintenance" not in shown(maintenance=None)
 
 
 def test_what_a_rollback_would_do() -> None:
@@ -72,6 +80,25 @@ def test_a_canary_that_waits_for_somebody_says_what_for() -> None:
     canary = "v2#2 gets 0.05% of new connections, until frontdoor canary, promote or rollback"
     assert f"\n  canary: {canary}\n" in by_hand
     assert [line.split()[:2] for line in by_hand.splitlines()[5:7]] == [["v2#2", "0.05%"], ["v1#1", "99.95%"]]
+
+
+def test_the_unit_of_a_share_is_said() -> None:
+    share = CANARY | {"share": "5%", "next_step_s": None}
+    for known, said in (
+        ({"by": "stream"}, "5% of new requests,"),
+        ({"by": "stream", "sticky": None}, "5% of new requests,"),
+        ({"by": "address"}, "5% of new requests by address,"),
+        ({"by": "stream", "sticky": "cookie"}, "5% of new requests by cookie,"),
+        ({"by": "address", "sticky": "header"}, "5% of new requests by header,"),
+    ):
+        assert f"\n  canary: v2#2 gets {said} until" in shown(protocol="http", canary=share | known)
+
+
+def test_connections_of_a_door_whose_streams_are_requests() -> None:
+    connections = "; 9 connections open, 3 of them idle; ended: "
+    assert f" accepted, 9 open{connections}" in shown(connections={"open": 9, "idle": 3})
+    assert "; 1 connection open, 0 of them idle" in shown(connections={"open": 1, "idle": 0})
+    assert "connection" not in shown()
 
 
 def test_a_probation_and_a_pause_say_how_long_they_last() -> None:

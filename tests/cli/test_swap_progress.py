@@ -48,6 +48,12 @@ from frontdoor.control.events import VOCABULARY
         ({"event": "config.reloaded", "changed": []}, "config reloaded: nothing has changed"),
         ({"event": "paused", "door": "main"}, "paused: clients wait"),
         ({"event": "resumed", "door": "main"}, "resumed"),
+        ({"event": "maintenance.on", "message": "Back\nat 5"}, "maintenance: requests are answered 503: Back\\nat 5"),
+        ({"event": "maintenance.off", "message": "Back at 5"}, "maintenance is over"),
+        (
+            {"event": "maintenance.off", "message": "Back at 5", "reason": "the door speaks tcp now"},
+            "maintenance is over: the door speaks tcp now",
+        ),
         ({"event": "swap.vetoed", "reason": "said by the result"}, ""),
         ({"event": "config.refused", "reason": "said by the result"}, ""),
         ({"event": "limit.reached", "door": "main", "swap": 1, "connections": 5}, "limit.reached: main connections=5"),

@@ -121,6 +121,17 @@ async def test_streams_the_oldest_first(shell: Shell, door: FakeDoor) -> None:
     assert door.calls[-1] == ("streams", None, "v2#2")
 
 
+async def test_requests_among_the_streams_say_what_is_asked_for(shell: Shell, door: FakeDoor) -> None:
+    stream = {"door": "web", "generation": "v1#1", "client": "127.0.0.1:5", "age_s": 3.0, "idle_s": 3.0}
+    door.open_streams = [stream | {"id": 1}, stream | {"id": "b24f-1", "request": "GET /news\x1b[2J"}]
+    result = await shell.run("streams")
+    assert result.out.splitlines() == [
+        "CLIENT       GENERATION    AGE   IDLE   UP  DOWN  REQUEST",
+        "127.0.0.1:5  v1#1        3.0 s  3.0 s  0 B   0 B  -",
+        "127.0.0.1:5  v1#1        3.0 s  3.0 s  0 B   0 B  GET /news\\x1b[2J",
+    ]
+
+
 async def test_events_are_json_lines_for_scripts(shell: Shell, door: FakeDoor) -> None:
     first = door.bus.publish("door.started", door="main")
     result = await shell.run("events")

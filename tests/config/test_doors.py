@@ -90,8 +90,8 @@ BAD = {
     f"lisen = ['a:1']\n{door(1, 'web')}[api]\n": [
         "1: lisen: unknown key; the nearest known one is listen",
         (
-            "6: api: unknown key; known here are listen, active, protocol, accept_proxy, backends, ready, health, "
-            "drain, swap, probation, limits, hooks, frontdoor, doors"
+            "6: api: unknown key; known here are listen, active, protocol, accept_proxy, http, backends, ready, "
+            "health, drain, swap, probation, canary, limits, hooks, frontdoor, doors"
         ),
     ],
     f"accept_proxy = ['::1']\n{door(1, 'web')}[drain]\ntimeot = '5s'": [

@@ -72,7 +72,7 @@ def test_the_contracts_sample_is_valid_and_means_what_it_says() -> None:
 def test_three_keys_are_a_config_and_the_rest_but_health_is_as_in_the_sample() -> None:
     small, sample = parse(MINIMAL, "/srv/config.toml"), parse(SAMPLE, "/srv/config.toml")
     assert small.frontdoor == sample.frontdoor
-    for name in ("ready", "drain", "swap", "probation", "limits", "hooks", "protocol", "accept_proxy"):
+    for name in ("ready", "drain", "swap", "probation", "canary", "limits", "hooks", "protocol", "accept_proxy"):
         assert getattr(small.doors["main"], name) == getattr(sample.doors["main"], name)
 
 
@@ -177,7 +177,7 @@ runtim_dir = "x"
 [doors.api]
 listen = ["127.0.0.1:81", "127.0.0.1:80"]
 active = "v2"
-protocol = "http"
+protocol = "htpp"
 [doors.api.backends.v1]
 command = ["app", "{versoin}"]
 comand = ["app"]
@@ -206,7 +206,7 @@ swpa.bake = "1s"
             'config.toml:9: doors.api.active: there is no version "v2": the config knows v1, v3, 1; the nearest is v3; '
             'add [doors.api.backends."v2"], or [doors.api.backends."*"] for any version'
         ),
-        'config.toml:10: doors.api.protocol: is not built yet; leave it at its default ("tcp")',
+        'config.toml:10: doors.api.protocol: must be "tcp" or "http", not "htpp"',
         (
             'config.toml:12: doors.api.backends.v1.command: "{versoin}": unknown placeholder {versoin}; '
             'the nearest known one is {version} (write "{{" for a "{")'

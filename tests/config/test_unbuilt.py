@@ -10,13 +10,8 @@ SAMPLE = Path(__file__).with_name("sample.toml").read_text()
 HEAD = 'listen = ["127.0.0.1:8080"]\nactive = "v1"\nbackends."*".command = ["app"]\n'
 
 ASKED = {
-    "protocol = 'http'": '4: protocol: is not built yet; leave it at its default ("tcp")',
     "[frontdoor]\nadmin = '127.0.0.1:1'": '5: frontdoor.admin: is not built yet; leave it at its default ("")',
-    f"[doors.api]\n{HEAD.replace('8080', '8081')}protocol = 'http'": (
-        '8: doors.api.protocol: is not built yet; leave it at its default ("tcp")'
-    ),
     # A value that is none is that first of all.
-    "protocol = 'udp'": '4: protocol: must be "tcp" or "http", not "udp"',
     "frontdoor.admin = 5": '4: frontdoor.admin: must be a string, not a whole number: write "5"',
 }
 

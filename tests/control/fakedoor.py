@@ -171,6 +171,16 @@ class FakeDoor:
         self.calls.append(("resume", door))
         return {"door": door, "message": f"{door} accepts again"}
 
+    async def maintain(self, door: str, message: str | None, retry_after: int | None) -> dict[str, Any]:
+        self.calls.append(("maintain", door, message, retry_after))
+        if door == "tcp":
+            raise Refused(2, 'the door tcp has protocol = "tcp": it knows of no requests')
+        return {"door": door, "on": True, "message": f"the door {door} is in maintenance"}
+
+    async def end_maintenance(self, door: str) -> dict[str, Any]:
+        self.calls.append(("end_maintenance", door))
+        return {"door": door, "on": False, "message": f"the door {door} is in maintenance no more"}
+
     def stop(self, *, now: bool) -> None:
         self.calls.append(("stop", now))
         self.stopped.set()

@@ -216,6 +216,23 @@ async def test_pause_and_resume_answer_at_once(door: FakeDoor, path: str) -> Non
     assert door.calls == [("pause", "main"), ("resume", "main"), ("pause", "main", 30.0)]
 
 
+async def test_maintenance_is_on_or_off(door: FakeDoor, path: str) -> None:
+    _, lines = await get(
+        path, "/v1/doors/-/maintenance", "POST", {"on": True, "message": "Back at 5", "retry_after": 9}
+    )
+    assert (lines[0]["result"], lines[0]["exit_code"]) == ("maintenance_on", 0)
+    await get(path, "/v1/doors/main/maintenance", "POST", {"on": True})
+    await get(path, "/v1/doors/main/maintenance", "POST", {"on": True, "retry_after": None})
+    _, lines = await get(path, "/v1/doors/main/maintenance", "POST", {"on": False})
+    assert (lines[0]["result"], lines[0]["message"]) == ("maintenance_off", "the door main is in maintenance no more")
+    assert door.calls == [
+        ("maintain", "main", "Back at 5", 9),
+        ("maintain", "main", None, 120),
+        ("maintain", "main", None, None),
+        ("end_maintenance", "main"),
+    ]
+
+
 async def test_logs_are_the_last_lines_of_what_is_asked_for(door: FakeDoor, path: str) -> None:
     for n in range(3):
         door.prints(f"old {n}", "v1#1")
@@ -368,6 +385,27 @@ async def test_streams_may_be_of_one_version(door: FakeDoor, path: str) -> None:
         ("POST", "/v1/doors/main/pause", {"for": 0}, 400, 2, "for is a number above 0"),
         ("POST", "/v1/doors/main/pause", {"for": None}, 400, 2, "for is a number"),
         ("POST", "/v1/doors/main/resume", {"x": 1}, 400, 2, "no field 'x' here; there is none"),
+        ("POST", "/v1/doors/main/maintenance", {}, 400, 2, "on is missing"),
+        ("POST", "/v1/doors/main/maintenance", {"on": "yes"}, 400, 2, "on is true or false"),
+        ("POST", "/v1/doors/main/maintenance", {"on": True, "message": ""}, 400, 2, "message is a text that is not"),
+        (
+            "POST",
+            "/v1/doors/main/maintenance",
+            {"on": True, "retry_after": -1},
+            400,
+            2,
+            "retry_after is a number from 0",
+        ),
+        (
+            "POST",
+            "/v1/doors/main/maintenance",
+            {"on": True, "retry_after": 1.5},
+            400,
+            2,
+            "retry_after is a whole number",
+        ),
+        ("POST", "/v1/doors/main/maintenance", {"on": True, "retry-after": 1}, 400, 2, "no field 'retry-after' here"),
+        ("POST", "/v1/doors/main/maintenance", {"on": False, "message": "x"}, 400, 2, "with on: true"),
         ("POST", "/v1/reload", [], 400, 2, "not a JSON object"),
         ("GET", "/v1/reload", None, 405, 2, "GET is not what"),
         ("GET", "/v1/logs?version=v9", None, 404, 2, "no generation of v9"),

@@ -43,6 +43,9 @@ class Relay:
     def of(self, generation: Generation) -> list[Stream]:
         return [stream for stream in self.streams if stream.seat.generation is generation]
 
+    def close_elsewhere(self, door: str, generation: Generation, reason: Reason) -> int:
+        return 0
+
     def close(self, stream: Stream, reason: Reason, grace: float | None = None) -> None:
         assert reason is Reason.DRAIN_CLOSED
         self.closed.append((rounded(self._scene.now), stream.number))
@@ -72,8 +75,9 @@ class Scene:
         """For each time the keeper was told: whether it was told that the processes are told."""
         self.backend = any_of(generation=self.old, processes=[], finished=trio.Event())
         self.door = any_of(
+            name="main",
             settings=Some(drain=DrainSettings.model_validate({"timeout": "60s", "close_over": "10s"} | drain)),
-            world=Some(relay=self.relay, listener=Some(waiting=lambda gate: self.waiting)),
+            world=Some(streams=self.relay, listener=Some(waiting=lambda gate: self.waiting)),
             gate=None,
             switchboard=Some(active=self.new, canary=None),
             draining={},

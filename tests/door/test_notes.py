@@ -19,6 +19,7 @@ from frontdoor.policy.conduct import Conduct
 from frontdoor.policy.generation import Generation
 from frontdoor.policy.history import History, Past
 from frontdoor.policy.probation import Probation, Rules
+from frontdoor.traffic.gate import Maintenance
 
 
 def test_a_note_comes_back_from_the_keeper_as_it_went() -> None:
@@ -38,6 +39,7 @@ def test_a_note_comes_back_from_the_keeper_as_it_went() -> None:
             old="v1#6",
             target="v2#7",
         ),
+        maintenance=Maintenance("Back at 5", 120, 1_700_000_000.5),
     )
     assert DoorNote.decode(json.loads(json.dumps(note.encode()))) == note
     assert DoorNote.decode(json.loads(json.dumps(DoorNote().encode()))) == DoorNote()
@@ -53,6 +55,7 @@ def test_a_note_of_an_older_frontdoor_says_less() -> None:
     old = DoorNote(generations=[GenerationNote("v1", 6, "draining", 1.5, 10, 20, 30)], swap=SwapNote(1, True, "", {}))
     data = old.encode()
     del data["generations"][0]["open"], data["generations"][0]["drain"], data["swap"]["old"], data["swap"]["target"]
+    del data["maintenance"]
     assert DoorNote.decode(data) == old
 
 

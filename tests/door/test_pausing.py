@@ -20,15 +20,23 @@ class Door:
     def __init__(self, nursery: trio.Nursery) -> None:
         self.lets_in = True
         self.leaving = False
-        self.gate = "main's"
+        self.gate = Some(paused=False)
         self.events: list[tuple[float, str, dict[str, Any]]] = []
         self.noted: list[bool] = []
+        self.let_go: list[bool] = []
+        """Each time when requests that waited went on: whether clients were let in already."""
         self.world = Some(nursery=nursery, stopping=trio.Event(), listener=Some(close=self._close))
+        self.world.exchanges = Some(resumed=self._let_go)
         self.pausing = Pausing(self)  # type: ignore[arg-type]
 
-    def _close(self, gate: str) -> None:
-        assert gate == self.gate
+    def _close(self, gate: object) -> None:
+        assert gate is self.gate
         self.lets_in = False
+
+    def _let_go(self, gate: object) -> None:
+        assert gate is self.gate
+        assert not self.gate.paused, "what waited goes on, and does not wait anew"
+        self.let_go.append(self.lets_in)
 
     def accept(self) -> None:
         self.lets_in = not self.pausing.paused
@@ -60,6 +68,20 @@ async def test_without_a_time_it_lasts(door: Door, autojump_clock: MockClock) ->
     door.pausing.resume()
     assert (door.lets_in, door.pausing.paused, door.pausing.left) == (True, False, None)
     assert door.events == [(0, "paused", {}), (50_000, "resumed", {})]
+
+
+async def test_requests_on_open_connections_wait_too_and_go_on_first(door: Door) -> None:
+    door.pausing.pause()
+    assert door.gate.paused
+    door.pausing.resume()
+    assert (door.gate.paused, door.let_go) == (False, [False])
+    assert door.lets_in
+
+
+async def test_on_its_way_out_a_paused_door_lets_requests_go_on(door: Door) -> None:
+    door.pausing.pause()
+    door.pausing.let_go()
+    assert (door.gate.paused, door.let_go, door.pausing.paused) == (False, [False], True)
 
 
 async def test_with_a_time_it_resumes_by_itself_and_that_is_noted(door: Door, autojump_clock: MockClock) -> None:
@@ -127,6 +149,7 @@ async def test_the_next_door_process_goes_on_with_what_is_left(
     door.pausing.restore(until)
     door.accept()  # as a door does when it begins
     assert not door.lets_in, "not even for a moment, though its time may be over"
+    assert door.gate.paused
     assert door.events == [], "that it is paused was said then"
     await trio.sleep(1000)
     assert (resumed(door), door.lets_in) == (ends, bool(ends))

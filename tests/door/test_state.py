@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import re
 import resource
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 from frontdoor.door import state
 from frontdoor.door.state import DoorState, StateError, StateFile, choose, encode, read, set_aside
+from frontdoor.traffic.gate import Maintenance
 from nobody import without_rights
 
 MAIN = DoorState(active="v2", configured="v1", previous="v1", next_generation=8, next_swap=5)
@@ -29,7 +31,11 @@ NEW = {"main": replace(MAIN, active="v3", previous="v2", next_generation=9, next
 
 versions = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
 numbers = st.integers(1, state.LARGEST_NUMBER)
-door_states = st.builds(DoorState, versions, versions, st.none() | versions, numbers, numbers)
+messages = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" \n"), min_size=1, max_size=50)
+maintenances = st.builds(Maintenance, messages, st.none() | st.integers(0, 9999), st.floats(0, state.LARGEST_MOMENT))
+door_states = st.builds(
+    DoorState, versions, versions, st.none() | versions, numbers, numbers, maintenance=st.none() | maintenances
+)
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["schema", "doors", "active"]), inner),
@@ -122,6 +128,45 @@ def test_any_one_byte_changed_is_a_state_or_said(tmp_path: Path) -> None:
             read(str(path))
 
 
+MAINTAINED = replace(MAIN, maintenance=Maintenance("Back at 5", 120, 1_700_000_000.5))
+
+
+def test_maintenance_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    keep(path, {**OLD, "main": MAINTAINED})
+    assert read(str(path)) == {**OLD, "main": MAINTAINED}
+    assert json.loads(path.read_bytes())["schema"] == 2
+
+
+def test_without_maintenance_an_earlier_frontdoor_can_read_it() -> None:
+    whole = json.loads(encode(OLD))
+    assert whole["schema"] == 1
+    assert list(whole["doors"]["main"]) == ["active", "configured", "previous", "next_generation", "next_swap"]
+
+
+@pytest.mark.parametrize(
+    ("maintenance", "said"),
+    [
+        (None, "maintenance is None"),
+        ("yes", "maintenance is 'yes'"),
+        ({"message": "x", "since": 1}, "maintenance has no retry_after"),
+        ({"message": "x", "since": 1, "retry_after": 1, "more": 1}, "maintenance has a 'more'"),
+        ({"message": "", "since": 1, "retry_after": 1}, "maintenance: the message is a text of 1 to"),
+        ({"message": "x\r\nSet-Cookie: y", "since": 1, "retry_after": 1}, "maintenance: the message has a character"),
+        ({"message": "x", "since": 1, "retry_after": "1"}, "maintenance: the time after which to try again"),
+        ({"message": "x", "since": -1, "retry_after": 1}, "maintenance.since is -1"),
+        ({"message": "x", "since": math.nan, "retry_after": 1}, "maintenance.since is nan"),
+        ({"message": "x", "since": True, "retry_after": 1}, "maintenance.since is True"),
+    ],
+)
+def test_a_maintenance_that_cannot_be_is_not_believed(tmp_path: Path, maintenance: object, said: str) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(changed(maintenance=maintenance)))
+    with pytest.raises(StateError, match="says what cannot be") as refused:
+        read(str(path))
+    assert said in str(refused.value)
+
+
 def changed(**door: object) -> dict[str, object]:
     known: dict[str, object] = json.loads(encode({"main": MAIN}))["doors"]["main"]
     return {"schema": 1, "doors": {"main": {**known, **door}}}
@@ -198,11 +243,11 @@ def test_nothing_in_the_file_raises_anything_else(content: bytes) -> None:
     assert len(said) < 200
 
 
-@pytest.mark.parametrize(("schema", "age"), [(0, "an older"), (-1, "an older"), (2, "a newer"), (10**40, "a newer")])
+@pytest.mark.parametrize(("schema", "age"), [(0, "an older"), (-1, "an older"), (3, "a newer"), (10**40, "a newer")])
 def test_another_schema_is_not_guessed_at(tmp_path: Path, schema: int, age: str) -> None:
     path = tmp_path / "state.json"
     path.write_text(json.dumps({"schema": schema, "something": "else"}))
-    with pytest.raises(StateError, match=rf"is of {age} frontdoor \(schema .*; this one knows 1\)$"):
+    with pytest.raises(StateError, match=rf"is of {age} frontdoor \(schema .*; this one knows 2\)$"):
         read(str(path))
 
 

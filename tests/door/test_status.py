@@ -11,9 +11,9 @@ import pytest
 import trio
 import trio.testing
 
+from door.under_way import a_request
 from frontdoor.door import status
 from frontdoor.policy.generation import Generation, Seat
-from frontdoor.traffic.relay import Relay
 from frontdoor.traffic.stream import Stream
 
 
@@ -70,7 +70,7 @@ async def test_bytes_are_added_up_in_slices_and_nothing_counts_twice(generation:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(meanwhile)
-        sums = await status.carried(cast(Relay, relay), [generation, other])
+        sums = await status.carried(relay.streams, [generation, other])
         assert at_once > 1  # it was let in between
     assert [sums[each].up for each in (generation, other)] == [1000 + 4500, 4500]
     assert [sums[each].down for each in (generation, other)] == [2000 + 9000, 9000]
@@ -79,11 +79,11 @@ async def test_bytes_are_added_up_in_slices_and_nothing_counts_twice(generation:
 async def test_the_oldest_is_one_that_is_still_there(generation: Generation) -> None:
     relay = FakeRelay(generation)
     relay.join(3)
-    carried = (await status.carried(cast(Relay, relay), [generation]))[generation]
-    assert carried.oldest is not None
-    assert carried.oldest.number == 1
+    first, second, _ = relay.streams
+    carried = (await status.carried(relay.streams, [generation]))[generation]
+    assert carried.oldest is first
     relay.end(1)
-    assert carried.oldest.number == 2
+    assert carried.oldest is second
     relay.end(2)
     relay.end(3)
     assert carried.oldest is None
@@ -93,14 +93,15 @@ async def test_few_streams_are_of_one_instant(generation: Generation) -> None:
     relay = FakeRelay(generation)
     relay.join(status.SUMMED - 1)
     with trio.testing.assert_no_checkpoints():
-        await status.carried(cast(Relay, relay), [generation])
+        await status.carried(relay.streams, [generation])
 
 
 def test_streams_are_shown_in_slices_each_made_when_it_is_taken(generation: Generation) -> None:
     other = Generation("v2", 2, 0.0)
     relay = FakeRelay(generation, other)
     relay.join(9000)
-    slices = iter(status.streams(cast(Relay, relay), lambda stream: stream.seat.generation is other))
+    others = {stream.seat for stream in relay.streams if stream.seat.generation is other}
+    slices = iter(status.streams(relay.streams, lambda stream: stream.seat in others))
     shown = next(slices)
     relay.join(10)  # has come in too late
     relay.end(shown[0]["id"])  # is shown already
@@ -117,9 +118,37 @@ def test_streams_are_shown_in_slices_each_made_when_it_is_taken(generation: Gene
 def test_bytes_that_move_meanwhile_make_no_idle_time_below_zero(generation: Generation) -> None:
     relay = FakeRelay(generation)
     relay.join(1)
-    slices = status.streams(cast(Relay, relay), lambda stream: True)
+    slices = status.streams(relay.streams, lambda stream: True)
     next(relay.streams).stamp = 10.0**9
     assert next(iter(slices))[0]["idle_s"] == 0
+
+
+def test_a_request_is_shown_with_its_path_and_the_id_that_the_backend_knows_it_by(generation: Generation) -> None:
+    seat = Seat(generation, 0, "")
+    under_way = a_request("/news?token=secret", seat, request_id=b"b24f-7", up_bytes=5, down_bytes=7, since=0.0)
+    over = a_request("/over", seat, ended=3.0)
+    (shown,) = next(iter(status.streams([under_way, over], lambda stream: True)))
+    assert shown.pop("age_s") > 0
+    assert shown.pop("idle_s") >= 0
+    assert shown == {
+        "id": "b24f-7",
+        "door": "main",
+        "generation": "v1#1",
+        "client": "192.0.2.7:51234",
+        "bytes": {"up": 5, "down": 7},
+        "request": "GET /news",
+    }
+
+
+async def test_bytes_of_requests_under_way_count_and_the_oldest_may_be_one(generation: Generation) -> None:
+    relay = FakeRelay(generation)
+    relay.join(2)
+    request = a_request(seat=Seat(generation, 0, ""), up_bytes=10, down_bytes=20)
+    carried = (await status.carried([request, *relay.streams], [generation]))[generation]
+    assert (carried.up, carried.down) == (1000 + 2 + 10, 2000 + 4 + 20)
+    assert carried.oldest is request
+    request.ended = 2.0
+    assert getattr(carried.oldest, "number", None) == 1
 
 
 # -- what is shown of a door --------------------------------------------------------------------------------------
@@ -135,9 +164,10 @@ def door_of(*generations: Generation, **changes: Any) -> Any:
         "leaving": False,
         "trouble": "",
         "pausing": SimpleNamespace(paused=False, left=None),
+        "maintaining": SimpleNamespace(now=None),
         "swap": None,
         "ledger": SimpleNamespace(accepted=0, open=0, ended={}),
-        "gate": SimpleNamespace(listeners=[], limits=SimpleNamespace(connections=1000), full=False),
+        "gate": SimpleNamespace(listeners=[], limits=SimpleNamespace(connections=1000), full=False, idle=0),
         "fleet": SimpleNamespace(generations={each.number: each for each in generations}, backends={}),
         "draining": {},
         "warm": {},
@@ -197,3 +227,10 @@ def test_a_canary_is_shown_while_it_is_one_and_a_swap_while_it_is_under_way() ->
     swap.under_way, swap.canary = False, None
     said = shown(door_of(swap=swap))
     assert (said["canary"], said["swap"]) == (None, None)
+
+
+def test_connections_are_shown_of_a_door_whose_streams_are_requests() -> None:
+    assert "connections" not in shown(door_of())
+    door = door_of(settings=SimpleNamespace(protocol="http", versions=lambda: ["v1"]))
+    door.ledger.open, door.gate.idle = 3, 40
+    assert shown(door)["connections"] == {"open": 43, "idle": 40}

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from e2e.browsers import Visits
 from e2e.doors import Changing, OneDoor
 from e2e.harness import Frontdoor, config
+from e2e.kept import Kept
 from e2e.shared import Shared
 
 
@@ -41,9 +43,9 @@ def changing() -> Iterator[Changing]:
         yield frontdoor.start()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared() -> Iterator[Shared]:
-    """One that all tests of a module share who ask for it `anew`. It is started by the first."""
+    """One that all tests share who ask for it `anew`. It is started by the first."""
     with closing(Shared()) as frontdoor:
         yield frontdoor
 
@@ -62,3 +64,18 @@ def only(changing: Changing) -> Iterator[Callable[..., OneDoor]]:
     changing.hang_up()
     if os.path.exists(changing.path("go")):  # what a greeter may have waited for
         os.unlink(changing.path("go"))
+
+
+@pytest.fixture
+def visits() -> Iterator[Visits]:
+    """Clients of http doors. Ask for it last: they leave before the door is stopped, which would wait for them."""
+    visits = Visits()
+    yield visits
+    visits.leave()
+
+
+@pytest.fixture
+def kept() -> Iterator[Callable[[Frontdoor], Kept]]:
+    """Opens a connection of an http door, which is kept for many requests. After the fixture that gave the door."""
+    with ExitStack() as stack:
+        yield lambda door: stack.enter_context(closing(Kept(door.address)))

@@ -1,4 +1,4 @@
-"""A frontdoor that the tests of a file share, and that each of them finds as if it had just been started."""
+"""A frontdoor that tests share, and that each of them finds as if it had just been started."""
 
 import os
 import shutil

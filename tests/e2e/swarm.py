@@ -40,14 +40,16 @@ async def swaps_under_load(
     address: str | None = None,
     pace: float = 0.15,
     switched: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    per_request: bool = False,
 ) -> Outcome:
     """Swap to one version after the other, each time as soon as every kind of client has met the one before.
 
-    `address`: where the clients go, if that is not the door's own; `switched`: what happens right after every swap.
+    `address`: where the clients go, if that is not the door's own; `switched`: what happens right after every swap;
+    `per_request`: the door speaks HTTP.
     """
     host, port = await trio.to_thread.run_sync(lambda: door.address)
     active = await trio.to_thread.run_sync(lambda: str(door.status()["active"]))
-    load = Load(address or f"{host}:{port}", clients, first=active, pace=pace, timeout=60)
+    load = Load(address or f"{host}:{port}", clients, first=active, pace=pace, timeout=60, per_request=per_request)
     outcome = Outcome(load.result(), [], 0)
     began = trio.current_time()
     async with load.running():

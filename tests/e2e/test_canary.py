@@ -405,13 +405,13 @@ def test_what_cannot_be_done_is_refused_in_words_and_traffic_goes_on(
 
 def test_a_canary_goes_on_when_the_door_process_is_killed(changing: Changing, only: Only) -> None:
     door = door_with(only)
-    swap = door.begin("swap", "v2", "--canary", "1%,50%,100%", "--every", "3s")
+    swap = door.begin("swap", "v2", "--canary", "1%,50%,100%", "--every", "5s")
     until(lambda: door.status()["canary"], "it is a canary")
-    until(lambda: door.status()["canary"]["next_step_s"] < 2, "a part of its time is over")
+    until(lambda: door.status()["canary"]["next_step_s"] < 4.5, "a part of its time is over")
     changing.kill_door_process()
     canary = door.status()["canary"]
     assert (canary["share"], canary["generation"]) == ("1%", "v2#2")
-    assert canary["next_step_s"] < 2, "it does not begin anew"
+    assert canary["next_step_s"] < 4.5, "it does not begin anew"
     until(lambda: shares(door)[-1] == "50%", "it has taken its step")
     assert versions(door, 100) == {"v1": 50, "v2": 50}
     changing.kill_door_process()
@@ -422,7 +422,7 @@ def test_a_canary_goes_on_when_the_door_process_is_killed(changing: Changing, on
     (first, second), (switched,) = door.logged("canary.share"), door.logged("swap.switched")
     steps = seconds_between(first, second), seconds_between(second, switched)
     print("the steps lasted", steps)
-    assert all(2.95 < seconds < 4.5 for seconds in steps), "no step was cut short, and none began anew"
+    assert all(4.95 < seconds < 6.5 for seconds in steps), "no step was cut short, and none began anew"
     assert door.status()["active"] == "v2#2"
 
 

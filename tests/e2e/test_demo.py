@@ -8,15 +8,22 @@ import sys
 from e2e.harness import environment
 from e2e.swarm import ROOT
 
+QUICKLY = ["--seconds", "0.5", "--websockets", "6"]
+
 
 def demo(*options: str) -> subprocess.CompletedProcess[str]:
-    """Run it, in fewer seconds than it takes by itself."""
+    """Run it, in fewer seconds than it takes by itself, and with fewer clients."""
     command, env = [os.path.join(ROOT, "scripts", "demo")], environment()
     if not is_installed():
         # It would install into the very .venv that these tests run in: without that, this is what it does.
         command, env = [sys.executable, "-m", "load.demo"], environment(PYTHONPATH=os.path.join(ROOT, "scripts"))
     return subprocess.run(
-        [*command, "--seconds", "0.5", *options], env=env, capture_output=True, text=True, timeout=300, check=False
+        [*command, *QUICKLY, *options],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 

@@ -158,11 +158,11 @@ def test_what_does_not_become_ready_is_tried_again_at_the_next_start() -> None:
 
 def damages(whole: bytes) -> dict[str, tuple[bytes, str]]:
     """What may be found instead of the file, and what is said of it."""
-    newer = json.dumps({**json.loads(whole), "schema": 2, "more": True}).encode()
+    newer = json.dumps({**json.loads(whole), "schema": 3, "more": True}).encode()
     return {
         "half of it": (whole[: len(whole) // 2], "is damaged or cut short"),
         "garbage": (b"\0\xff\x1b[2J" * 99, "is damaged or cut short"),
-        "a newer schema": (newer, "is of a newer frontdoor (schema 2; this one knows 1)"),
+        "a newer schema": (newer, "is of a newer frontdoor (schema 3; this one knows 2)"),
         "not a version": (whole.replace(b'"v2"', b'"../v2"'), "says what cannot be: doors.'main'.active is '../v2'"),
     }
 

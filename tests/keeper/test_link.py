@@ -351,7 +351,7 @@ async def test_one_that_stands_still_does_nothing_until_it_is_told_to_resume(
     thread = threading.Thread(target=speak)
     nursery.start_soon(tick)
     thread.start()
-    link.stand_still()
+    assert link.stand_still() == "resume"
     assert happened == ["signal 1", "resume, since it died"]
     thread.join()
 
@@ -360,7 +360,32 @@ async def test_one_that_stands_still_notices_the_end_of_the_keeper() -> None:
     ours, theirs = wire.pair()
     with ours:
         theirs.close()
-        Link(ours).stand_still()
+        assert Link(ours).stand_still() == ""
+    await trio.lowlevel.checkpoint()
+
+
+async def test_one_that_leaves_asks_nothing_and_answers_that_it_lives(link: Link, keeper: Keeper) -> None:
+    sleeper = start_sleeper()
+    keeper.say(op="exited", key="a", pid=sleeper.pid, note=None, status=None, gone=False)
+    keeper.say(op="leave")
+    assert link.stand_still() == "leave"
+    link.disown()
+    link.kill_groups()
+    assert link.attend(), "there is nothing to be taken"
+    keeper.say(op="ping")
+    keeper.say(op="signal", number=15)
+    assert link.attend()
+    assert (await keeper.hear()).body == {"op": "pong"}
+    assert sleeper.poll() is None, "another process sees to the backends"
+    sleeper.kill()
+    sleeper.wait()
+
+
+async def test_one_that_leaves_notices_the_end_of_the_keeper() -> None:
+    ours, theirs = wire.pair()
+    with ours:
+        theirs.close()
+        assert not Link(ours).attend()
     await trio.lowlevel.checkpoint()
 
 

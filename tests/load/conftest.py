@@ -46,6 +46,8 @@ class Server:
                 pending += await stream.receive_some()
             if self.fault == "moves to another generation" and number == 3:
                 generation = "v1#2"
+            if self.fault == "none: it speaks HTTP":
+                generation = self.generation
             close = fields.get(b"connection") == b"close"
             await stream.send_all(self._answer(head.split()[1].decode(), pending, generation, close))
             pending = b""

@@ -134,6 +134,33 @@ async def test_who_stays_on_the_old_generation_is_right(serving: Serving) -> Non
     assert set(result.generations) == {"v1#1", "v1#2", "v2#3"}
 
 
+async def test_requests_that_move_at_the_switch_are_right_for_a_door_that_speaks_http(serving: Serving) -> None:
+    async with serving("none: it speaks HTTP") as server:
+        run = load(server.address, EVERYTHING, per_request=True)
+        async with run.running():
+            for generation in ("v1#2", "v2#3"):
+                await run.progress()
+                run.switching()
+                server.generation = generation
+                run.switched(generation)
+            await run.progress(2)
+    result = run.result()
+    assert result.ok, result.failures
+    assert set(result.generations) == {"v1#1", "v1#2", "v2#3"}
+
+
+async def test_a_request_on_the_old_generation_is_noticed_though_its_connection_is_older(serving: Serving) -> None:
+    async with serving("") as server:
+        run = load(server.address, Clients(websockets=0, new=0, keep_alive=20), per_request=True)
+        async with run.running():
+            await run.progress()
+            run.switching()
+            server.generation = "v1#2"  # new connections are right
+            run.switched("v1#2")
+            await run.progress(3)
+    assert {failure.reason for failure in run.result().failures} == {"answered by v1#1, wanted v1#2"}
+
+
 @pytest.mark.parametrize("cuts", [False, True])
 async def test_a_door_that_cuts_streams_at_the_switch_is_noticed_and_a_fair_one_is_not(
     serving: Serving, cuts: bool

@@ -1,13 +1,11 @@
-import functools
 import ipaddress
 import itertools
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frontdoor.policy.share import WHOLE, Share, ShareByAddress, parse_share, share_of, show_share
+from frontdoor.policy.share import WHOLE, Share, ShareByAddress, parse_share, show_share
 
 parts = st.integers(0, WHOLE)
 salts = st.integers(1, 2**32)
@@ -213,12 +211,3 @@ def test_a_client_of_the_canary_that_found_no_place_asks_again_for_the_other() -
         share.give_back()
     assert share.take(other)  # it had left, and this one has not asked before
     assert share.take(client)
-
-
-def test_what_is_shared_out_is_chosen_by_name() -> None:
-    by_stream, by_address = share_of("stream", 1, 500), share_of("address", 1, 500)
-    assert isinstance(by_stream, Share)
-    assert isinstance(by_address, ShareByAddress)
-    assert by_stream.part == by_address.part == 500
-    takes: list[Callable[[], bool]] = [by_stream.take, functools.partial(by_address.take, ("192.0.2.1", 1))]
-    assert [len({take() for _ in range(100)}) for take in takes] == [2, 1]

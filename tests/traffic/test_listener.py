@@ -177,7 +177,7 @@ async def test_waiting_clients_that_have_gone_are_no_trouble() -> None:
 async def test_the_wait_is_cancelled_by_a_shutdown() -> None:
     async with open_door(backlog=None) as door:
         async with trio.open_nursery() as nursery:
-            door.listener._seating._nursery = nursery
+            door.listener.seating._nursery = nursery
             client = await door.connect()
             await until(lambda: door.waiting == 1)
             nursery.cancel_scope.cancel()

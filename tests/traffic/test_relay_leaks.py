@@ -119,8 +119,8 @@ async def test_after_two_thousand_streams_nothing_is_left() -> None:
         assert watched(door) == [listening.fileno() for listening in door.gate.listeners]
         assert not door.relay.parting
         assert not any(door.relay._flows)
-        assert not door.listener._seating.short
-        assert not door.listener._seating._queues
+        assert not door.listener.seating.short
+        assert not door.listener.seating._queues
         assert (door.backend.generation.open, door.backend.seat.open) == (0, 0)
         door.adds_up()
         ended = door.ledger.ended

@@ -11,7 +11,7 @@ import trio
 
 from frontdoor.policy.conduct import SLOW
 from frontdoor.policy.generation import Happening, Seat
-from frontdoor.policy.share import WHOLE, Share, share_of
+from frontdoor.policy.share import WHOLE, Share
 from frontdoor.sockets import dial
 from frontdoor.traffic import seating
 from traffic.peers import quiet, receive, rest, until
@@ -205,9 +205,7 @@ def try_out(door: Door, percent: int, *, backlog: int | None = 4096) -> tuple[St
     v2 = StandIn(os.path.dirname(v1.seat.address), "v2", len(door.stand_ins) + 1, backlog)
     door.stand_ins.append(v2)
     v2.generation.happen(Happening.PROVED_READY, time.time())
-    share = share_of("stream", 1, percent * WHOLE // 100)
-    assert isinstance(share, Share)
-    door.switchboard.try_out(v2.generation, share, time.time())
+    door.switchboard.try_out(v2.generation, Share(percent * WHOLE // 100), time.time())
     return v1, v2
 
 

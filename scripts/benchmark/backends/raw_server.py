@@ -6,6 +6,7 @@ It listens on both. Requests on a connection are answered one after the other, a
 
 - GET /ws with `Sec-WebSocket-Key`: 101, and from then on each frame comes back
 - GET /down/N: N bytes
+- GET /chunked/N: N bytes, whole chunks of 64 KiB
 - PUT /up/N (with or without a Content-Length): 200, when N bytes have come
 - any other: 12 bytes
 
@@ -26,19 +27,25 @@ CHUNK = 1 << 20  # bytes of one call to send or receive at most
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 CLOSE = 8  # a frame's opcode
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
-HEAD = re.compile(rb"(GET|PUT) /(ws|down/|up/|)(\d*)\S* HTTP/1\.1\r\n")
+LAST = b"0\r\n\r\n"  # chunk
+IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+HEAD = re.compile(rb"(GET|PUT) /(ws|down/|chunked/|up/|)(\d*)\S* HTTP/1\.1\r\n")
 KEY = re.compile(rb"\r\nsec-websocket-key: *(\S+)", re.IGNORECASE)
 
 NOTHING = os.open(os.devnull, os.O_WRONLY)
 DRAIN, SINK = os.pipe()  # what is taken goes through here and is nowhere copied: the proxy is what shall work
 BODY = os.memfd_create("body")  # one megabyte that is sent over and over: more would be in no cache
 os.write(BODY, os.urandom(CHUNK))
+PART = 1 << 16  # bytes in a chunk of a body that is sent in chunks
+PARTS = os.memfd_create("parts")  # a megabyte of such chunks, sent over and over, too
+os.write(PARTS, (b"%x\r\n%b\r\n" % (PART, os.urandom(PART))) * (CHUNK // PART))
+PART_SENT = os.fstat(PARTS).st_size // (CHUNK // PART)  # bytes of a chunk with its head and end
 
 
 class Connection:
     """One client. What it sends is read in `readable`, what could not be sent at once goes in `writable`."""
 
-    __slots__ = ("_down", "_echoes", "_ended", "_pending", "_unsent", "_up", "number", "socket")
+    __slots__ = ("_down", "_echoes", "_ended", "_parts", "_pending", "_unsent", "_up", "number", "socket")
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
@@ -46,6 +53,7 @@ class Connection:
         self._pending = b""  # came, and is not understood yet
         self._unsent = bytearray()
         self._down = 0  # bytes of a body to be sent yet
+        self._parts = 0  # bytes of a body in chunks to be sent yet, but for its last chunk
         self._up = 0  # bytes of a body to come yet
         self._echoes = False
         self._ended = False  # it is over when all is sent
@@ -64,7 +72,7 @@ class Connection:
     @property
     def is_busy(self) -> bool:
         """Whether there is more to be sent: nothing is read then."""
-        return bool(self._unsent or self._down)
+        return bool(self._unsent or self._down or self._parts)
 
     def writable(self) -> bool:
         """Send what can be sent; False when the connection is over."""
@@ -73,6 +81,13 @@ class Connection:
                 del self._unsent[: self.socket.send(self._unsent)]
             while self._down:
                 self._down -= os.sendfile(self.number, BODY, 0, min(self._down, CHUNK))
+            while self._parts:
+                # The rest is counted from the end, so that it says where in a chunk it is.
+                at = -self._parts % PART_SENT
+                self._parts -= os.sendfile(self.number, PARTS, at, self._parts)
+                if not self._parts:
+                    self._unsent += LAST
+                    del self._unsent[: self.socket.send(self._unsent)]
         except BlockingIOError:
             return True
         return not self._ended
@@ -90,7 +105,7 @@ class Connection:
 
     def _answer(self) -> None:
         """Put the answers to all that is pending, as far as it is complete, into what is to be sent."""
-        while self._pending and not self._echoes and not self._down:
+        while self._pending and not self._echoes and not self._down and not self._parts:
             head, end, rest = self._pending.partition(b"\r\n\r\n")
             if not end:
                 return
@@ -112,6 +127,9 @@ class Connection:
         elif kind == b"down/":
             self._unsent += OK % (size, b"")
             self._down = size
+        elif kind == b"chunked/":
+            self._parts = size // PART * PART_SENT
+            self._unsent += IN_CHUNKS + (b"" if self._parts else LAST)
         elif kind == b"up/":
             self._up = max(0, size - len(self._pending))
             self._pending = self._pending[size:]

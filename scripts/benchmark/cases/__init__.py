@@ -1,6 +1,6 @@
-"""What is done to each target: one module a family of cases."""
+"""What is done to each target: one module a family of cases. `CASES` and `HTTP_CASES` are in the order of the table."""
 
-from benchmark.cases import bulk, echo, growth, idle, requests, stall, switch
+from benchmark.cases import bulk, echo, growth, http, idle, requests, stall, switch
 from benchmark.figure import Case
 
 CASES: tuple[Case, ...] = (
@@ -12,4 +12,4 @@ CASES: tuple[Case, ...] = (
     *switch.CASES,
     *stall.CASES,
 )
-"""In the order of the table."""
+HTTP_CASES = http.CASES

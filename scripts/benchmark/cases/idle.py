@@ -28,25 +28,26 @@ class Memory:
     numbers of a scale are measured upwards, in one go, with none closed in between.
     """
 
-    name = "idle.memory"
     own = False
     fresh = True  # whoever runs the case starts the proxy anew before
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, family: str, wanted: dict[str, float]) -> None:
+        """The figures' keys begin with `family`. The limits are of memory."""
+        self.name = name
         counts = sorted({*FULL.idle, *QUICK.idle, *SMOKE.idle})
         self._resident = {
             count: Figure(
-                f"idle.{count}.memory",
+                f"{family}.{count}.memory",
                 f"memory per idle stream, {count:,} of them",
                 "B",
                 more_is_better=False,
-                wanted={"haproxy": 0.4, "nginx": 0.2},
+                wanted=wanted,
             )
             for count in counts
         }
         self._descriptors = {
             count: Figure(
-                f"idle.{count}.descriptors",
+                f"{family}.{count}.descriptors",
                 f"descriptors per idle stream, {count:,} of them",
                 "",
                 more_is_better=False,
@@ -119,4 +120,4 @@ class Rest:
         return {self._cpu["nothing"].key: nothing * 100, self._cpu["trickle"].key: trickle * 100}
 
 
-CASES: tuple[Case, ...] = (Memory(), Rest())
+CASES: tuple[Case, ...] = (Memory("idle.memory", "idle", {"haproxy": 0.4, "nginx": 0.2}), Rest())

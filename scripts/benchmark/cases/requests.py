@@ -73,10 +73,12 @@ class KeepAlive:
 
     own = False
 
-    def __init__(self, connections: int, rate: dict[str, float], cpu: dict[str, float]) -> None:
-        """How many at once, and the limits that the issue gives: of the rate, and of the proxy's CPU time."""
+    def __init__(
+        self, connections: int, rate: dict[str, float], cpu: dict[str, float], family: str = "keepalive"
+    ) -> None:
+        """How many at once, and the limits that are wanted: of the rate, and of the proxy's CPU time."""
         self.connections = connections
-        self.name = key = f"keepalive.{connections}"
+        self.name = key = f"{family}.{connections}"
         on = f"keep-alive, {connections} connection" + ("s" if connections > 1 else "")
         self.figures: Sequence[Figure] = (
             Figure(f"{key}.rate", f"requests, {on}", "req/s", True, rate),
@@ -95,19 +97,23 @@ class KeepAlive:
 
 
 class Connect:
-    """A new connection for each request, which the backend closes."""
+    """A new connection for each request: by the time that it is answered it is closed."""
 
-    name = "connect"
     own = False
-    figures = (
-        Figure("connect.rate", "new connections, 50 at once", "conn/s", True, {"haproxy": 1.0, "nginx": 0.9}),
-        Figure("connect.cpu", "proxy's CPU per new connection", "µs", False),
-    )
+
+    def __init__(self, name: str, rate: dict[str, float]) -> None:
+        """The limits are of the rate."""
+        self.name = name
+        self.figures: Sequence[Figure] = (
+            Figure(f"{name}.rate", "new connections, 50 at once", "conn/s", True, rate),
+            Figure(f"{name}.cpu", "proxy's CPU per new connection", "µs", False),
+        )
 
     def measure(self, target: Target, scale: Scale) -> dict[str, float]:
         """Rate and CPU time."""
         got = load(target, 50, scale.seconds, "Connection: close")
-        return {"connect.rate": got.rate} | ({} if got.cpu is None else {"connect.cpu": got.cpu})
+        found = {f"{self.name}.rate": got.rate}
+        return found if got.cpu is None else found | {f"{self.name}.cpu": got.cpu}
 
 
 MANY = {"haproxy": 1.0, "nginx": 0.95}
@@ -115,5 +121,5 @@ CASES: tuple[Case, ...] = (
     KeepAlive(1, {"haproxy": 0.95, "nginx": 0.9}, {}),
     KeepAlive(50, MANY, {"haproxy": 1.1, "nginx": 1.25}),
     KeepAlive(500, MANY, {}),
-    Connect(),
+    Connect("connect", {"haproxy": 1.0, "nginx": 0.9}),
 )

@@ -4,10 +4,13 @@ import re
 import subprocess
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from benchmark.backends import Backend
 from benchmark.target import Target
+
+Protocols = Literal["tcp", "http"]
+"""What a peer looks at: streams of bytes, or the requests in them."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,10 @@ class Place:
 
 
 class Peer(Protocol):
-    """A kind of target. Each is configured to do what frontdoor does, in one thread, and with no limit in its way."""
+    """A kind of target. Each is configured to do what frontdoor does, in one thread, and with no limit in its way.
+
+    Most can be two things: a proxy of streams, or one of requests. What it shall be is said when it is made.
+    """
 
     @property
     def name(self) -> str:
