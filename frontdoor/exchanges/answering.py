@@ -82,31 +82,22 @@ class Answering(Asking):
     def _begin_body(self, out: bytes, data: bytes, *, decode: bool) -> None:
         """The head of the answer, as the client gets it, and what has come behind it."""
         assert self.answer is not None
-        body = self.answer_body = body_of(self.answer.length, decode)
-        assert body is not None
-        try:
-            count = body.take(data)
-        except BadBody as error:
-            self.status, self.answer = 0, None
-            self.wrong(str(error))
-            return
-        self.down_bytes = count
-        self.visitor.send(out + _passed_on(body, data, count))
-        if body.done:
-            self.complete(extra=count != len(data))
-        else:
-            self._wait_for_more()
+        self.answer_body = body_of(self.answer.length, decode)
+        self._hear_body(data, out)
 
-    def _hear_body(self, data: bytes) -> None:
+    def _hear_body(self, data: bytes, out: bytes = b"") -> None:
+        """The backend has said this of the body; ``out``: the client gets that first."""
         body = self.answer_body
         assert body is not None
         try:
             count = body.take(data)
         except BadBody as error:
+            if out:
+                self.status, self.answer = 0, None  # the client has seen nothing yet
             self.wrong(str(error))
             return
         self.down_bytes += count
-        self.visitor.send(_passed_on(body, data, count))
+        self.visitor.send(out + _passed_on(body, data, count))
         if body.done:
             self.complete(extra=count != len(data))
         else:
@@ -146,7 +137,7 @@ class Answering(Asking):
             return False
         body.skip(count)
         self.down_bytes += count
-        self.stamp = visitor.hub.relay.now
+        self.stamp = visitor.relay.now
         if body.done:
             self.complete(extra=False)
         else:
@@ -155,7 +146,7 @@ class Answering(Asking):
 
     def client_took_all(self) -> None:
         """The client has taken what it was sent."""
-        self.stamp = self.visitor.hub.relay.now
+        self.stamp = self.visitor.relay.now
         if self.switching:
             self.become_stream()
         elif self.answered:
@@ -185,10 +176,7 @@ class Answering(Asking):
             upstream.close()
         else:
             visitor.hub.keep(upstream, self)
-        if visitor.waits or visitor.deaf:
-            self.delivered_by(Reason.ANSWERED)
-        else:
-            self.end(Reason.ANSWERED)
+        self.delivered_by(Reason.ANSWERED)
 
     def delivered_by(self, reason: Reason) -> None:
         """All of the answer is on the way: it ends when the client has it."""

@@ -74,7 +74,7 @@ class Asking(Record):
             key, self.cookie = sticky.key(self.head.known.get(b"cookie", b""), self.head.fields, canary)
             self.key = self.visitor.address if key is None else key
         self.visitor.patience(math.inf)
-        self.visitor.hub.seating.seat_party(self.gate, self, self.visitor.hub.relay.now)
+        self.visitor.hub.seating.seat_party(self.gate, self, self.visitor.relay.now)
 
     def reuse(self, seat: Seat) -> bool:
         """Take a kept connection, if there is one and this may be asked twice."""
@@ -135,14 +135,11 @@ class Asking(Record):
         if body.size > self.rules.max_body:  # of chunks it is known as they come
             self.refuse(413, f"the body of a request may have {self.rules.max_body:g} bytes here")
             return
-        self.stamp = visitor.hub.relay.now
         if upstream is None:
+            self.stamp = visitor.relay.now
             return  # it has answered, and gone: the rest is only read
         upstream.send(data)
-        if self.answer is None:
-            visitor.patience(self.rules.answer_timeout if body.done else self.rules.body_timeout)
-        self.pours_up = isinstance(body, Sized) and body.left >= BULK
-        visitor.read(body.done or not upstream.is_behind())
+        self._has_sent(upstream)
 
     def pour_up(self) -> bool:
         """Send on what can be read of the body; False: it has to be read. Raises OSError as a read does."""
@@ -150,22 +147,27 @@ class Asking(Record):
         assert isinstance(body, Sized)
         if upstream is None or upstream.deaf or upstream.waits:
             return False
-        hub = self.visitor.hub
-        count = upstream.pour(self.visitor.fd, body.left, hub.pool.pipes)
+        count = upstream.pour(self.visitor.fd, body.left, self.visitor.hub.pool.pipes)
         if count <= 0:
             return False
         body.skip(count)
         self.up_bytes += count
-        self.stamp = hub.relay.now
-        self.pours_up = body.left >= BULK
-        if self.answer is None:
-            self.visitor.patience(self.rules.answer_timeout if body.done else self.rules.body_timeout)
-        self.visitor.read(body.done or not upstream.is_behind())
+        self._has_sent(upstream)
         return True
+
+    def _has_sent(self, upstream: Upstream) -> None:
+        """A part of the body is on its way: the next one is read when the backend has taken this."""
+        body, visitor = self.body, self.visitor
+        assert body is not None
+        self.stamp = visitor.relay.now
+        self.pours_up = isinstance(body, Sized) and body.left >= BULK
+        if self.answer is None:
+            visitor.patience(self.rules.answer_timeout if body.done else self.rules.body_timeout)
+        visitor.read(body.done or not upstream.waits)
 
     def backend_took_all(self) -> None:
         """The backend has taken what it was sent: more of it may come."""
-        self.stamp = self.visitor.hub.relay.now
+        self.stamp = self.visitor.relay.now
         if self.switching:
             self.become_stream()
             return

@@ -116,10 +116,6 @@ class Connection:
             self.arm()
         return count
 
-    def is_behind(self) -> bool:
-        """Whether something waits, after what has been done meanwhile."""
-        return self.waits
-
     @property
     def behind(self) -> int:
         """Bytes that the other side has not taken: what waits here, and what the kernel has of it."""

@@ -34,7 +34,7 @@ class Exchange(Answering):
         elif upstream.kept and self.repeatable and not self.first_byte:
             self._retry()
         else:
-            limits, now = self.gate.limits, self.visitor.hub.relay.now
+            limits, now = self.gate.limits, self.visitor.relay.now
             if now - self.seated < limits.early:
                 seat.generation.conduct.closed_early(seat.generation.total)
             self.wrong("it closed the connection without an answer")
@@ -127,17 +127,20 @@ class Exchange(Answering):
     def end(self, reason: Reason, *, whole: bool = True) -> None:
         """Nothing more becomes of it. ``whole``: the client has its answer."""
         seat = self.seat
-        if self.upstream is not None:
-            self.leave_backend()
+        self.leave_backend()
         self.reason, self.ended = reason, self.visitor.relay.now
         self.gate.ledger.end(reason)
         if seat is not None:
             seat.generation.up_bytes += self.up_bytes
             seat.generation.down_bytes += self.down_bytes
             self.gate.switchboard.release(seat)
+        self.log()
+        self.visitor.exchange_ended(self, whole=whole)
+
+    def log(self) -> None:
+        """It is over, or has become a stream: a line of the access log, if there is one."""
         if self.rules.log is not None:
             self.rules.log(self)
-        self.visitor.exchange_ended(self, whole=whole)
 
     def become_stream(self) -> None:
         """Its connections are the relay's from here on, once all that was read of either has gone on."""

@@ -227,8 +227,7 @@ class Exchanges:
         self.forget_visitor(visitor)
         if self.heir is not None:
             self.heir.join(exchange, client_fd, upstream.leave())
-            if exchange.rules.log is not None:
-                exchange.rules.log(exchange)
+            exchange.log()
             return
         try:
             stream = self.relay.join(exchange.gate, seat, exchange.address, client_fd, upstream.leave())
@@ -239,8 +238,7 @@ class Exchanges:
             return
         websocket.follow(self.relay, stream, exchange)
         stream.up.moved, stream.down.moved = exchange.up_bytes, exchange.down_bytes
-        if exchange.rules.log is not None:
-            exchange.rules.log(exchange)
+        exchange.log()
         # Their memory is free at once: in the holes that a collection of such rings leaves later, streams find no room.
         visitor.exchange = upstream.exchange = exchange.upstream = None
 

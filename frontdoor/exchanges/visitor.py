@@ -264,7 +264,7 @@ class Visitor(Connection):
         self.counted = False
         self.gate.idle += 1
         if self.fd < 0:
-            self._leave_door()
+            self.close_for(Reason.CLIENT_CLOSED)  # the exchange was counted, under a reason of its own
         elif not whole or exchange.close or exchange.uploading or self.no_more:
             self.goodbye()
         else:
@@ -334,9 +334,4 @@ class Visitor(Connection):
             self.gate.ledger.end(reason)
         else:
             self.gate.idle -= 1
-        self.hub.forget_visitor(self)
-
-    def _leave_door(self) -> None:
-        """Its socket was closed already."""
-        self.gate.idle -= 1
         self.hub.forget_visitor(self)

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable
 
 import httptools
 
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+"""A name, as a regular expression (RFC 9110 §5.6.2)."""
+
 Fields = list[tuple[bytes, bytes]]
 """Names as they came, values without the white space around them."""
 

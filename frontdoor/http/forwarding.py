@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from frontdoor.http.fields import as_lines, options, remover
+from frontdoor.http.fields import TOKEN, as_lines, options, remover
 from frontdoor.http.head import CLAIMS, HOP_BY_HOP, LONGEST_REMEMBERED, AnswerHead, RequestHead, is_claim, remove_hops
 
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -29,8 +29,7 @@ They stay (RFC 9110 §7.6.1: nobody may name what is meant for the recipient).""
 
 LONGEST_ID = 128
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_read_pair = re.compile(rb'%b=(?:%b|"[^"\\]*(?:\\.[^"\\]*)*")[ \t]*(?:[,;][ \t,;]*|\Z)' % (_TOKEN, _TOKEN)).match
+_read_pair = re.compile(rb'%b=(?:%b|"[^"\\]*(?:\\.[^"\\]*)*")[ \t]*(?:[,;][ \t,;]*|\Z)' % (TOKEN, TOKEN)).match
 """One pair of a Forwarded field (RFC 7239 §4), and what is between it and the next one."""
 
 _SET = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded")

@@ -2,12 +2,13 @@
 
 import re
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+from frontdoor.http.fields import TOKEN
+
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]"
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;%b(?:=(?:%b|%b))?)*\r\n" % (_TOKEN, _TOKEN, _QUOTED))
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;%b(?:=(?:%b|%b))?)*\r\n" % (TOKEN, TOKEN, _QUOTED))
 """15 digits: no integer of 64 bits, signed or not, is too small for it."""
-_TRAILER = re.compile(rb"(%b):%b*\r\n" % (_TOKEN, _TEXT))
+_TRAILER = re.compile(rb"(%b):%b*\r\n" % (TOKEN, _TEXT))
 
 _NO_TRAILERS = frozenset(
     {

@@ -7,7 +7,7 @@ with a space behind it are errors, and not something to be put right.
 import re
 from functools import lru_cache
 
-from frontdoor.http.fields import BadHead, Fields, as_lines, options, read_fields, remover
+from frontdoor.http.fields import TOKEN, BadHead, Fields, as_lines, options, read_fields, remover
 
 __all__ = [
     "CHUNKED",
@@ -67,8 +67,7 @@ within the second of its Date. To read a browser's head costs as much as all els
 _HTTP_AGAIN = (b"h2", b"h3", b"http", b"tls")
 """What the names of protocols begin with in which requests would come that nobody here sees."""
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])\r\n" % _TOKEN)
+_REQUEST = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])\r\n" % TOKEN)
 _STATUS = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+;=]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 """As RFC 3986 §3.2.2 has it, but for the comma: in X-Forwarded-Host it would divide two hosts. It is never empty in
@@ -76,7 +75,7 @@ front of a port (RFC 9110 §4.2.1)."""
 _CODED = re.compile(rb"\r\ntransfer-encoding: ?chunked\r\n", re.IGNORECASE)
 """A tab, or another space, is white space too, but there are servers that would not see the coding behind it."""
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
-_BEGINS = re.compile(rb"(?:\r(?:\n|\Z))?(?:%b|\Z)" % _TOKEN.removesuffix(b"+"))
+_BEGINS = re.compile(rb"(?:\r(?:\n|\Z))?(?:%b|\Z)" % TOKEN.removesuffix(b"+"))
 
 _LOOKED_AT = HOP_BY_HOP | CLAIMS | {b"cookie", b"host", b"content-length", b"transfer-encoding", b"expect"}
 _PASSED_BY = (
