@@ -3,6 +3,7 @@
 import http.client
 import os
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -15,6 +16,10 @@ HTTP: dict[str, Any] = {
     "backends": {"*": {"command": ["{python}", "-I", "-S", TALKER]}},
 }
 """What is different in a config with that app."""
+
+Client = http.client.HTTPConnection
+Visit = Callable[[OneDoor], Client]
+"""Opens a connection to a door, which is kept for many requests."""
 
 
 class Browser:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from e2e.browsers import Visits
-from e2e.doors import Changing, OneDoor
+from e2e.browsers import Client, Visit, Visits
+from e2e.doors import Changing, OneDoor, tcp
 from e2e.harness import Frontdoor, config
 from e2e.kept import Kept
 from e2e.shared import Shared
@@ -64,6 +64,19 @@ def only(changing: Changing) -> Iterator[Callable[..., OneDoor]]:
     changing.hang_up()
     if os.path.exists(changing.path("go")):  # what a greeter may have waited for
         os.unlink(changing.path("go"))
+
+
+@pytest.fixture
+def visit() -> Iterator[Visit]:
+    """A client with one connection, which it keeps."""
+    with ExitStack() as stack:
+
+        def comes(door: OneDoor) -> Client:
+            client = stack.enter_context(closing(Client(*tcp(door.address), timeout=20)))
+            client.connect()
+            return client
+
+        yield comes
 
 
 @pytest.fixture

@@ -1,23 +1,20 @@
 """A canary of an http door: its share of the requests, and visitors who stay with the version that they have seen."""
 
-import http.client
 import os
 import re
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from e2e.doors import Changing, OneDoor, tcp
+from e2e.browsers import Client, Visit
+from e2e.doors import Changing, OneDoor
 from e2e.harness import until
 from e2e.kill import kill
 
 Only = Callable[..., OneDoor]
-Client = http.client.HTTPConnection
-Visit = Callable[[OneDoor], Client]
 
 TALKER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "apps", "talker.py")
 HTTP: dict[str, Any] = {"protocol": "http", "backends": {"*": {"command": ["{python}", "-I", "-S", TALKER]}}}
@@ -25,19 +22,6 @@ BY_COOKIE = {**HTTP, "canary": {"sticky": "cookie"}}
 BY_HEADER = {**HTTP, "canary": {"sticky": "header"}}
 
 COOKIE = re.compile(r"frontdoor_canary=([0-9a-f]{16}); Path=/; Max-Age=(\d+); HttpOnly; SameSite=Lax")
-
-
-@pytest.fixture
-def visit() -> Iterator[Visit]:
-    """A client with one connection, which it keeps."""
-    with ExitStack() as stack:
-
-        def comes(door: OneDoor) -> Client:
-            client = stack.enter_context(closing(Client(*tcp(door.address), timeout=20)))
-            client.connect()
-            return client
-
-        yield comes
 
 
 def ask(client: Client, **headers: str) -> tuple[str, str | None]:

@@ -5,18 +5,16 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from e2e.doors import Changing, OneDoor, tcp
+from e2e.browsers import Client, Visit
+from e2e.doors import Changing, OneDoor
 from e2e.harness import until
 
 Only = Callable[..., OneDoor]
-Client = http.client.HTTPConnection
-Visit = Callable[[OneDoor], Client]
 
 APP = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "apps", "raw_http.py")
 HTTP: dict[str, Any] = {
@@ -26,19 +24,6 @@ HTTP: dict[str, Any] = {
 }
 
 CUT = 6
-
-
-@pytest.fixture
-def visit() -> Iterator[Visit]:
-    """A client with one connection, which it keeps."""
-    with ExitStack() as stack:
-
-        def comes(door: OneDoor) -> Client:
-            client = stack.enter_context(closing(Client(*tcp(door.address), timeout=20)))
-            client.connect()
-            return client
-
-        yield comes
 
 
 def hear(client: Client) -> tuple[int, str]:
