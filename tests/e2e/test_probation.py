@@ -101,7 +101,9 @@ def test_a_bad_release_is_switched_back_before_many_have_met_it(only: Only, vers
         f"{version}: {met} new streams met it after its first failure ({vain} dials in vain, {cut} sent away);", end=" "
     )
     print(f"switched back {(answered - failed_at) * 1000:.0f} ms after it: {said['reason']}")
-    assert (0 if version == "crashes" else 4) <= met <= AT_MOST
+    assert met <= AT_MOST
+    # Five failures send it back. Some are of streams that began before its first, so that they are not among those.
+    assert version == "crashes" or cut + vain >= 5
     assert not late, "when swap has answered, nobody goes there any more"
     assert crowd.greeted("v1#1") > 200
 
