@@ -17,7 +17,7 @@ def check(config: str, json: bool) -> int:
     from frontdoor.config import ConfigError, load
 
     try:
-        load(config)
+        warnings = load(config).frontdoor.warnings
     except ConfigError as error:
         if json:
             result_json({"valid": False, "problems": error.as_json(), "exit_code": 2})
@@ -32,7 +32,9 @@ def check(config: str, json: bool) -> int:
         complain(message)
         return 2
     if json:
-        result_json({"valid": True, "problems": [], "exit_code": 0})
+        result_json({"valid": True, "problems": [], "warnings": list(warnings), "exit_code": 0})
     else:
+        for warning in warnings:
+            progress(f"warning: {warning}")
         result(f"{config} is valid")
     return 0

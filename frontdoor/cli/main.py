@@ -33,6 +33,8 @@ VERBS = {
     "reload": "Read the config again: all of it or nothing.",
     "upgrade": "Replace frontdoor's own code; streams go on.",
     "status": "Show what is active, draining, warm, failed.",
+    "top": "Watch it live, and change it with a key.",
+    "report": "Show what happened in a swap.",
     "streams": "Show the open streams, the oldest first.",
     "drain": "Close a draining generation's streams.",
     "pause": "Stop accepting: clients wait.",
@@ -44,10 +46,6 @@ VERBS = {
     "check": "Validate a config, start nothing.",
     "completion": "Print the completion script of a shell.",
 }
-
-
-NOT_BUILT = ("top",)
-"""Of the contract's table: a guess at what was meant would mislead."""
 
 
 class Verbs(click.Group):
@@ -80,8 +78,6 @@ class Verbs(click.Group):
         if not (name.startswith("-") or name in VERBS or ctx.resilient_parsing):
             import difflib  # here: ten milliseconds that only a misspelt verb needs
 
-            if name in NOT_BUILT:
-                raise click.UsageError(f"frontdoor {name} is not built yet", ctx)
             near = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(VERBS)}"
             raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)

@@ -20,6 +20,8 @@ def render(state: Mapping[str, Any], now: datetime | None = None) -> str:
     """Return the whole of `state`, which is what ``GET /v1/status`` answers."""
     up = duration(float(state.get("uptime_s", 0)))
     lines = [f"frontdoor {state.get('frontdoor', '?')}, pid {state.get('pid', '?')}, up {up}"]
+    if admin := state.get("admin"):
+        lines.append(f"dashboard: http://{admin}/")
     vault = state.get("vault", {})
     if vault.get("full"):
         lines.append(f"the vault is full: {count(vault.get('streams', 0), 'stream')} live through a crash, no more")
@@ -27,6 +29,8 @@ def render(state: Mapping[str, Any], now: datetime | None = None) -> str:
         f"the door process before (pid {each['pid']}) finishes {count(each['requests'], 'request')}"
         for each in state.get("earlier", [])
     ]
+    if lost := sum(map(int, state.get("log", {}).values())):
+        lines.append(f"the log has lost {count(lost, 'line')}: what it is written to is too slow, full or broken")
     for door in state.get("doors", []):
         lines += ["", *_door(door, now or datetime.now(UTC))]
     return "\n".join(lines)
@@ -37,10 +41,10 @@ def _door(door: Mapping[str, Any], now: datetime) -> list[str]:
     active = door.get("active") or "nothing"
     state = f", {door['state']}" if door.get("state") in ("starting", "stopping", "failed") else ""
     lines = [printable(f"door {door.get('name')} on {listen}: {active} is active{state}{_paused(door)}")]
-    lines += [f"  {line}" for line in _special(door, now)]
+    lines += [f"  {line}" for line in special(door, now)]
     if canary := door.get("canary"):
         what = "requests" if door.get("protocol") == "http" else "connections"
-        lines += [f"  {line}" for line in _canary(canary, what)]
+        lines += [f"  {line}" for line in canary_lines(canary, what)]
     if previous := door.get("previous"):
         lines.append(f"  {_previous(str(previous), door.get('generations', []))}")
     streams = door.get("streams", {})
@@ -54,19 +58,24 @@ def _door(door: Mapping[str, Any], now: datetime) -> list[str]:
         head = ["GENERATION", "STATE", "SINCE", "OPEN", "TOTAL", "UP", "DOWN", "OLDEST CLIENT", "PROCESSES"]
         lines += ["  " + line for line in table(head, rows, right=_RIGHT)]
     for generation in door.get("generations", []):
-        if generation.get("reason"):
-            lines.append(f"  {_failure(generation)}")
-        if conduct := _conduct(generation):
-            lines.append(f"  {conduct}")
-        if generation.get("drain"):
-            lines.append(f"  {_drain(generation)}")
-        elif generation.get("state") == "warm":
-            lines.append(f"  {_warm(generation)}")
+        lines += [f"  {line}" for line in remarks(generation)]
     return lines
 
 
-def _special(door: Mapping[str, Any], now: datetime) -> list[str]:
-    """What is not so every day."""
+def remarks(generation: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said of a generation besides its row: why it failed, how it does, how far its drain is."""
+    lines = [_failure(generation)] if generation.get("reason") else []
+    if conduct := _conduct(generation):
+        lines.append(conduct)
+    if generation.get("drain"):
+        lines.append(_drain(generation))
+    elif generation.get("state") == "warm":
+        lines.append(_warm(generation))
+    return lines
+
+
+def special(door: Mapping[str, Any], now: datetime) -> list[str]:
+    """Return what is not so every day: maintenance, trouble, a swap."""
     lines = [_maintenance(door["maintenance"], now)] if door.get("maintenance") else []
     lines += [printable(line) for line in str(door.get("trouble") or "").splitlines()]
     return [*lines, _swap(door["swap"])] if door.get("swap") else lines
@@ -93,8 +102,8 @@ def _maintenance(maintenance: Mapping[str, Any], now: datetime) -> str:
     return printable(f"in maintenance for {since}, requests are answered 503: {maintenance.get('message')}")
 
 
-def _canary(canary: Mapping[str, Any], what: str) -> list[str]:
-    """Both sides of it next to each other: what there was since it began."""
+def canary_lines(canary: Mapping[str, Any], what: str) -> list[str]:
+    """Return its share of new `what`, and both sides of it next to each other: what there was since it began."""
     share = _percent(canary.get("share"))
     shares = {str(canary.get("generation")): share, str(canary.get("base")): 100 - share}
     unit = canary.get("sticky") or canary.get("by")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,7 +62,7 @@ def _changed(call: Call, target: str, body: Mapping[str, Any], noun: str, *, beg
     watch: Watch | None = None
     try:
         try:
-            lines = _ask_for(client, target, body, noun)
+            lines = ask_for(client, target, body, noun)
             watch = Watch(client, call, body.get("wait", "switched"), lines, noun, aborts=begins)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -71,7 +71,8 @@ def _changed(call: Call, target: str, body: Mapping[str, Any], noun: str, *, beg
         return INTERRUPTED if watch is None else watch.interrupted()
 
 
-def _ask_for(client: Client, target: str, body: Mapping[str, Any], noun: str) -> Lines:
+def ask_for(client: Client, target: str, body: Mapping[str, Any], noun: str) -> Lines:
+    """Begin the change that `noun` says it is. Raises :exc:`ControlError`."""
     try:
         return client.stream("POST", target, body)
     except Broken:
@@ -81,11 +82,23 @@ def _ask_for(client: Client, target: str, body: Mapping[str, Any], noun: str) ->
 class Watch:
     """One swap, or what `noun` says it is, as a client sees it, over as many connections as it takes."""
 
-    def __init__(self, client: Client, call: Call, wait: str, lines: Lines, noun: str, *, aborts: bool = True) -> None:
+    def __init__(
+        self,
+        client: Client,
+        call: Call,
+        wait: str,
+        lines: Lines,
+        noun: str,
+        *,
+        aborts: bool = True,
+        say: Callable[[str], object] = progress,
+    ) -> None:
+        """`say`: where a line of what goes on is shown."""
         self._client = client
         self._call = call
         self._lines = lines
         self._noun = noun
+        self._say = say
         self._swap = lines.swap if aborts else None  # nothing else can be aborted
         self._name = noun
         self._again: str | None = None  # where it is found again; a reload is not
@@ -110,7 +123,7 @@ class Watch:
                 raise ControlError(f"the connection broke, and the {self._noun}'s outcome is not known; {LOOK}")
             if give_up_at is None:
                 give_up_at = time.monotonic() + RECONNECT
-                progress(_BROKE.get(self._noun, "the connection to frontdoor broke: asking it again"))
+                self._say(_BROKE.get(self._noun, "the connection to frontdoor broke: asking it again"))
             self._lines = self._reconnect(self._again, give_up_at)
 
     def report(self, line: dict[str, Any]) -> int:
@@ -160,7 +173,7 @@ class Watch:
             outcome_json(line)
         elif text := sentence(line):
             # One swap is of one door, a reload of any number.
-            progress(text if self._again is not None or "door" not in line else f"{printable(line['door'])}: {text}")
+            self._say(text if self._again is not None or "door" not in line else f"{printable(line['door'])}: {text}")
         return True
 
     def _reconnect(self, target: str, give_up_at: float) -> Lines:

@@ -46,6 +46,11 @@ def parse_address(text: str, folder: str) -> str:
     return f"{_host(text, host, port)}:{int(port)}"
 
 
+def is_host_name(text: str) -> bool:
+    """Whether it could be a name of the DNS."""
+    return bool(_HOST_NAME.match(text)) and len(text) <= 253
+
+
 def check_socket_path(path: str) -> None:
     """Raise ValueError if the kernel would not take `path` as the address of a Unix socket."""
     size = len(os.fsencode(path))
@@ -114,6 +119,6 @@ def _host(text: str, host: str, port: str) -> str:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
             raise ValueError(f"{shown}: {show_value(host)} is not an IPv4 address") from None
-    if not _HOST_NAME.match(host) or len(host) > 253:
+    if not is_host_name(host):
         raise ValueError(f"{shown}: {show_value(host)} is not a host name")
     return host.lower()

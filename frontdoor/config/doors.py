@@ -87,6 +87,13 @@ def listen_faults(doors: Iterable[DoorTable], folder: str, control: str | None) 
                 yield path, f"{show_value(address)} is where the door {owner.name} listens; choose another address"
 
 
+def addresses(doors: Iterable[DoorTable], folder: str) -> Iterator[tuple[str, str]]:
+    """Give each address that is one, in its one form, and the name of the door that listens there."""
+    for door in doors:
+        for _, address in _addresses(door, folder):
+            yield address, door.name
+
+
 def _without_a_main(raw: dict[str, object], below: dict[str, object]) -> Iterator[tuple[Path, str]]:
     for key, value in raw.items():
         if key not in ("frontdoor", "doors"):

@@ -11,18 +11,19 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from frontdoor.config.addresses import CONTROL_SOCKET
+from frontdoor.config.admin import admin_faults
 from frontdoor.config.backends import Table
 from frontdoor.config.checks import cross_faults, nul_faults
-from frontdoor.config.doors import DoorTable, door_tables, listen_faults, longest_name, place_faults
+from frontdoor.config.doors import DoorTable, addresses, door_tables, listen_faults, longest_name, place_faults
 from frontdoor.config.external import external_faults, socket_faults
 from frontdoor.config.lines import Lines
+from frontdoor.config.log_file import log_file_faults
 from frontdoor.config.pages import page_faults
 from frontdoor.config.problem import ConfigError, Path, Problem, show_key
 from frontdoor.config.process import FrontdoorSettings
 from frontdoor.config.protocol import protocol_faults
 from frontdoor.config.settings import DoorSettings
 from frontdoor.config.syntax import read_toml
-from frontdoor.config.unbuilt import unbuilt_faults
 from frontdoor.config.wording import faults_of
 
 _LARGEST = 64 << 10
@@ -69,7 +70,7 @@ def load(path: str) -> Settings:
         line = data.count(b"\n", 0, error.start) + 1
         raise _refused(path, "is not UTF-8 text; save it as UTF-8", line) from None
     settings = parse(text, path)
-    if faults := list(page_faults(settings.doors.values())):
+    if faults := [*page_faults(settings.doors.values()), *log_file_faults(settings.frontdoor)]:
         raise ConfigError(path, _problems(faults, text))
     return settings
 
@@ -93,10 +94,11 @@ def parse(text: str, path: str) -> Settings:
         faults += external_faults(table.table, table.place)
         faults += protocol_faults(table.table, table.place)
     faults += listen_faults(tables, folder, control)
+    faults += admin_faults(raw.get("frontdoor"), addresses(tables, folder))
     for door in doors.values():
         if door is not None and process is not None:
             faults += socket_faults(door, process.runtime_dir)
-    faults = _without_doubles(faults, unbuilt_faults(raw))
+    faults = _first_of_each(faults)
     valid = {name: door for name, door in doors.items() if door is not None}
     if faults or process is None or len(valid) < len(doors):
         raise ConfigError(path, _problems(faults, text))
@@ -131,14 +133,11 @@ def _validate(
         return None
 
 
-def _without_doubles(faults: list[tuple[Path, str]], unbuilt: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    """Keep the first fault of each key; ask for no default of a feature whose value is no value at all."""
+def _first_of_each(faults: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Keep the first fault of each key."""
     kept: dict[Path, str] = {}
     for path, message in faults:
         kept.setdefault(path, message)
-    for path, message in unbuilt:
-        if not any(known[: len(path)] == path for known in kept):
-            kept[path] = message
     return list(kept.items())
 
 

@@ -86,8 +86,9 @@ class Listing(Response):
 class Lines(Response):
     """A stream of JSON objects, one a line, as they happen, until they end or the client has gone.
 
-    `opened` is called for each answer once its head was sent; its context ends with the answer. Each chunk of lines
-    is encoded and sent in one of the `turns`: one event wakes all who follow.
+    `opened` is called for each answer, first of all: nobody comes in between who is let in, and who counts as there.
+    Its context ends with the answer. Each chunk of lines is encoded and sent in one of the `turns`: one event wakes all
+    who follow.
     """
 
     media_type = "application/x-ndjson"
@@ -98,9 +99,17 @@ class Lines(Response):
         self._opened = opened
         self._turns = turns
 
+    def encode(self, value: Event) -> bytes:
+        """Return one of the objects, as it is sent."""
+        return encode(value)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send head and lines: a client that went away ends it wherever it waits."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        head = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if scope["method"] == "HEAD":
+            await send(head)
+            await send({"type": "http.response.body", "body": b""})
+            return
         gone = False
 
         async def watch() -> None:
@@ -111,26 +120,35 @@ class Lines(Response):
             gone = True
             nursery.cancel_scope.cancel()
 
-        if scope["method"] != "HEAD":
+        async with self._opened() as lines:
+            await send(head)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watch)
-                async with self._opened() as lines:
-                    async for line in lines:
-                        await self._turns.take()
-                        await send({"type": "http.response.body", "body": _chunk(line, lines), "more_body": True})
+                async for line in lines:
+                    await self._turns.take()
+                    await send({"type": "http.response.body", "body": self._chunk(line, lines), "more_body": True})
                 nursery.cancel_scope.cancel()
         if not gone:
             await send({"type": "http.response.body", "body": b""})
 
+    def _chunk(self, first: Event, lines: Source) -> bytes:
+        """Return `first`, and what waits behind it: one chunk costs as much as some thirty lines in it."""
+        encoded = [self.encode(first)]
+        size = len(encoded[0])
+        while size < CHUNK and (line := lines.waiting()) is not None:
+            encoded.append(self.encode(line))
+            size += len(encoded[-1])
+        return b"".join(encoded)
 
-def _chunk(first: Event, lines: Source) -> bytes:
-    """Return `first`, and what waits behind it: one chunk costs as much as some thirty lines in it."""
-    encoded = [encode(first)]
-    size = len(encoded[0])
-    while size < CHUNK and (line := lines.waiting()) is not None:
-        encoded.append(encode(line))
-        size += len(encoded[-1])
-    return b"".join(encoded)
+
+class ServerSent(Lines):
+    """The same for a browser's EventSource: server-sent events (HTML Living Standard, section 9.2)."""
+
+    media_type = "text/event-stream"
+
+    def encode(self, value: Event) -> bytes:
+        """Return one event: an object has no line break in it, and so is one line of data."""
+        return b"data: " + encode(value) + b"\n"
 
 
 class Result(Response):

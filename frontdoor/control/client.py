@@ -102,6 +102,22 @@ class Client:
         """Return the answer to a GET. Raises :exc:`Refused` too."""
         return _granted(*self.get(target))
 
+    def read(self, target: str, patience: float = RESTART_TIMEOUT) -> bytes:
+        """Return the answer to a GET whose answer is no JSON. Raises :exc:`Refused` too."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                connection, response = self._send("GET", target, None)
+                data = self._data(connection, response)
+            except Broken:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                if response.status != 200:
+                    raise Refused(response.status, _object(data, self.path))
+                return data
+
     def tell(self, target: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the outcome of a POST. Raises :exc:`Refused` too."""
         return _granted(*self.post(target, body))
@@ -141,11 +157,14 @@ class Client:
         return connection, response
 
     def _read(self, connection: _Connection, response: http.client.HTTPResponse) -> dict[str, Any]:
+        return _object(self._data(connection, response), self.path)
+
+    def _data(self, connection: _Connection, response: http.client.HTTPResponse) -> bytes:
         try:
             data = response.read()
             if not data:
                 raise Broken(f"the connection to {self.path} broke before it answered")
-            return _object(data, self.path)
+            return data
         except TimeoutError:
             raise ControlError(f"the frontdoor at {self.path} does not answer") from None
         except (OSError, http.client.HTTPException):

@@ -62,6 +62,12 @@ class Operation:
         settled = self._outcomes.get(until)
         return None if settled is None else settled[1]
 
+    async def certain(self, until: str) -> Event:
+        """Wait for the outcome of the milestone `until`, and return its result line."""
+        while (line := self.outcome(until)) is None:
+            await self._change.wait()
+        return line
+
     @property
     def finished(self) -> bool:
         """Whether every milestone has its outcome."""

@@ -6,12 +6,13 @@ The control API is written against this alone; ``frontdoor.door`` implements it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from frontdoor.policy.canary import Plan
 
 from .events import Bus
-from .feed import Feed
+from .feed import Feed, Follower
 from .operation import Operation
 
 # The contract's exit codes, by the words of its table.
@@ -22,6 +23,8 @@ NOT_READY = 4
 BUSY = 5
 CUT = 6
 ROLLED_BACK = 7
+
+REPORT_FORMS = ("json", "text", "svg")
 
 BAD_REQUEST = 400
 NOT_FOUND = 404
@@ -78,6 +81,21 @@ class Operator(Protocol):
 
     async def status(self) -> dict[str, Any]:
         """Return the whole state, in the shape of the contract's ``status --json``."""
+
+    def live(self) -> AbstractAsyncContextManager[Follower]:
+        """How things stand, from now on: ``live.past`` first, then ``live.state`` each second, and every event."""
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics as text for Prometheus, and its content type; `accept` is the header of that name."""
+
+    async def reports(self, door: str) -> list[dict[str, Any]]:
+        """Return a summary of each swap of `door` that there is a report of, the newest first. Raises Refused."""
+
+    async def report(self, door: str, number: int | None, form: str) -> tuple[bytes, str]:
+        """Return the report of a swap of `door`, by its number or the last one, and its content type.
+
+        `form` is one of REPORT_FORMS. Raises :exc:`Refused`: there is none of that number.
+        """
 
     def healthy(self) -> bool:
         """Whether every door has an active, ready generation."""

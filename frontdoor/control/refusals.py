@@ -15,7 +15,6 @@ from .operator import FAILED, NOT_FOUND, USAGE, Refused
 # What a person finds who looks for what comes later.
 _NOT_BUILT = {
     "/": "the dashboard is not built yet; GET /v1/status has the whole state",
-    "/metrics": "metrics are not built yet; GET /v1/status has the counters",
 }
 
 

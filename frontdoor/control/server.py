@@ -1,4 +1,4 @@
-"""The control socket's server: Hypercorn's connections, inside an accept loop of our own.
+"""The server of the control socket, and of the TCP address: Hypercorn's connections, in an accept loop of our own.
 
 Hypercorn's own ``serve`` is not used, because an exception in one connection ends it: a WebSocket upgrade
 with a bad key raises out of its nursery and takes every other connection along. Here it ends that
@@ -34,10 +34,7 @@ SEND_TIMEOUT = 30.0  # seconds in which a client must take SEND_CHUNK, or it is 
 SEND_CHUNK = 64 * 1024
 SWEEP = 2.0  # seconds between two looks for clients that hung up; the second look drops them
 
-_FULL = (
-    b'{"error": "%d control connections are open already; end one, or try again later", "exit_code": 1}\n'
-    % MAX_CONNECTIONS
-)
+_FULL = '{"error": "%d control connections are open already; end one, or try again later%s", "exit_code": 1}\n'
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 OnError = Callable[[Exception], object]
@@ -102,9 +99,19 @@ class Connection:
 class Server:
     """The connections of one listener. `connections` are those that are open."""
 
-    def __init__(self, app: ASGI, listener: socket.socket, on_error: OnError, but_from: int | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGI,
+        listener: socket.socket,
+        on_error: OnError,
+        but_from: int | None = None,
+        most: int | None = None,
+        hint: str = "",
+    ) -> None:
         self.connections: set[Connection] = set()
         self._but_from = but_from
+        self._most = most
+        self._hint = hint
         self._app = ASGIWrapper(_reporting(app, on_error))
         self._listener = listener
         self._on_error = on_error
@@ -115,6 +122,9 @@ class Server:
         # Hypercorn's own log would write to stderr, which may block; exceptions go to on_error instead.
         self._config.errorlog = None
         self._config.include_server_header = False
+        if listener.family != socket.AF_UNIX:
+            # Strangers: over HTTP/2 each of their connections could have a hundred requests under way.
+            self._config.h2_max_concurrent_streams = 1
 
     async def run(self) -> None:
         """Accept and serve until cancelled."""
@@ -151,8 +161,9 @@ class Server:
         if self._but_from is not None and _peer(sock) == self._but_from:
             sock.close()
             return
-        if len(self.connections) >= MAX_CONNECTIONS:
-            _turn_away(sock)
+        most = MAX_CONNECTIONS if self._most is None else self._most
+        if len(self.connections) >= most:
+            _turn_away(sock, (_FULL % (most, self._hint)).encode())
             return
         connection = Connection(trio.socket.from_stdlib_socket(sock), self._turns)
         self.connections.add(connection)
@@ -195,23 +206,35 @@ class Server:
 
 
 def hung_up(connections: Iterable[Connection]) -> list[Connection]:
-    """Return those whose peer has closed its socket (not merely its sending side)."""
+    """Return those whose peer has closed its socket.
+
+    Of a Unix socket, not merely its sending side. Over TCP the two cannot be told apart as long as nothing is sent.
+    """
     by_descriptor = {connection.socket.fileno(): connection for connection in connections}
     by_descriptor.pop(-1, None)
     poll = select.poll()
-    for descriptor in by_descriptor:
-        poll.register(descriptor, 0)
+    for descriptor, connection in by_descriptor.items():
+        poll.register(descriptor, 0 if connection.socket.family == socket.AF_UNIX else select.POLLRDHUP)
     return [by_descriptor[descriptor] for descriptor, _ in poll.poll(0)]
 
 
-async def serve(app: ASGI, listener: socket.socket, *, on_error: OnError, but_from: int | None = None) -> None:
+async def serve(
+    app: ASGI,
+    listener: socket.socket,
+    *,
+    on_error: OnError,
+    but_from: int | None = None,
+    most: int | None = None,
+    hint: str = "",
+) -> None:
     """Serve the ASGI application `app` on `listener` until cancelled.
 
     `listener` is listening and non-blocking; it is neither changed nor closed: it is shared with the keeper.
     `on_error` is called with whatever goes wrong in one connection or in the application; it may not raise.
-    `but_from`: the process with this pid is not listened to. Raises :exc:`OSError` if the listener itself is broken.
+    `but_from`: the process with this pid is not listened to. `most`: connections at once, MAX_CONNECTIONS if it is not
+    said; `hint`: what those are told besides who come then. Raises :exc:`OSError` if the listener itself is broken.
     """
-    await Server(app, listener, on_error, but_from).run()
+    await Server(app, listener, on_error, but_from, most, hint).run()
 
 
 def _reporting(app: ASGI, on_error: OnError) -> ASGI:
@@ -232,12 +255,15 @@ def _peer(sock: socket.socket) -> int:
     return pid
 
 
-def _turn_away(sock: socket.socket) -> None:
+def _turn_away(sock: socket.socket, body: bytes) -> None:
     """Answer 503 without a task, and close."""
     head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
     with sock:
         try:
             sock.setblocking(False)
-            sock.send(head + b"Content-Length: %d\r\n\r\n" % len(_FULL) + _FULL)
+            sock.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            sock.shutdown(socket.SHUT_WR)
+            # What has come and is not read would make the close a reset, which overtakes the answer (RFC 9112, 9.6).
+            sock.recv(SEND_CHUNK)
         except OSError:
             pass  # it has gone already

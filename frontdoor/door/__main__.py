@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from frontdoor.door.bytecode import Bytecode
+from frontdoor.keeper import stderr
 
 if TYPE_CHECKING:
     from frontdoor.keeper.link import Link
@@ -44,7 +45,7 @@ def main() -> None:
         link.kill_groups()
     except* BaseException:
         # Not by letting it through: the interpreter would wait for trio's thread, and the keeper for this process.
-        traceback.print_exc()
+        stderr.tell(traceback.format_exc().rstrip())
     sys.stderr.flush()
     os._exit(code)
 

@@ -6,8 +6,8 @@ from functools import partial
 from frontdoor.exchanges.exchange import Exchange
 from frontdoor.exchanges.visitor import Visitor
 from frontdoor.http.request_log import RequestLog
-from frontdoor.observe.access_log import STDERR, AccessLog
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.access_log import STDERR, AccessLog
+from frontdoor.observe.logs.log import Log
 from frontdoor.policy.ledger import Reason
 from frontdoor.sockets import show
 
@@ -20,6 +20,8 @@ class DoorAccessLog:
         self._log = log
         self._lines = RequestLog(door, show)
         self._to: AccessLog | None = None
+        self._dropped = 0
+        """Lines that were lost on their way to where it went before."""
 
     def __repr__(self) -> str:
         return f"<DoorAccessLog of {self._door} to {self._to}>"
@@ -28,7 +30,7 @@ class DoorAccessLog:
         """It goes to that file from here on, "-" for stderr; whether it goes anywhere: "" is nowhere."""
         if self._to is None or self._to.path != path:
             self.close(0.0)
-            self._to = AccessLog(path, self._log, partial(self._complain, path)) if path else None
+            self._to = AccessLog(path, self._log.stderr, partial(self._complain, path)) if path else None
         return self._to is not None
 
     def reopen(self) -> bool:
@@ -42,7 +44,13 @@ class DoorAccessLog:
         """Nothing more comes; what there is may take so many seconds to be written."""
         if self._to is not None:
             self._to.close(timeout)
+            self._dropped += self._to.dropped
             self._to = None
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were lost."""
+        return self._dropped + (self._to.dropped if self._to is not None else 0)
 
     def __call__(self, exchange: Exchange) -> None:
         """One more."""

@@ -6,7 +6,7 @@ import traceback
 
 from frontdoor.exchanges.exchange import Exchange
 from frontdoor.exchanges.visitor import Visitor
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 from frontdoor.sockets import show
 
 SAID = 1.0

@@ -21,7 +21,7 @@ from typing import NoReturn
 from frontdoor.door.channel import Channel
 from frontdoor.door.doors import Doors
 from frontdoor.door.outbox import Outbox, Returned, Told
-from frontdoor.keeper import wire
+from frontdoor.keeper import stderr, wire
 from frontdoor.policy.ledger import Reason
 from frontdoor.traffic.ending import FORCED_GOODBYE
 from frontdoor.traffic.gate import Gate
@@ -67,7 +67,7 @@ class Departure:
             self._world.log.close(LAST_LINES)
             code = 0
         except BaseException:
-            traceback.print_exc()
+            stderr.tell(traceback.format_exc().rstrip())
         sys.stderr.flush()
         os._exit(code)
 
@@ -90,7 +90,7 @@ class Departure:
             os.close(fd)  # no FIN: the new process has them, and so has the keeper
         link, channel = self._world.link.fileno(), self._channel.ours.fileno()
         _let_go_of_the_rest(
-            {0, 1, 2, self._world.log.fd, link} | self._outbox.descriptors() | self._exchanges.descriptors()
+            {0, 1, 2, link, *self._world.log.descriptors} | self._outbox.descriptors() | self._exchanges.descriptors()
         )
         self._relay.listen(link, self._attend)
         self._relay.listen(channel, self._obey)

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import trio
@@ -320,5 +321,5 @@ class Door:
     def _limit_reached(self, limit: str) -> None:
         self.say("limit.reached", limit=limit, open=self.ledger.open)
 
-    def _hook_output(self, hook: str, pid: int, line: str) -> None:
-        self.world.log.info("hook.output", door=self.name, hook=hook, pid=pid, line=line)
+    def _hook_output(self, about: Mapping[str, Any], hook: str, pid: int, line: str) -> None:
+        self.world.log.info("hook.output", door=self.name, **about, hook=hook, pid=pid, line=line)

@@ -12,7 +12,7 @@ from frontdoor.door.access_log import DoorAccessLog
 from frontdoor.exchanges.rules import Rules
 from frontdoor.http.forwarding import Forwarding
 from frontdoor.http.pages import Pages, load
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 from frontdoor.policy.sticky import sticky_of
 from frontdoor.sockets import show
 from frontdoor.traffic.gate import Limits

@@ -158,7 +158,8 @@ class Fleet:
             await backend.run()
         except Exception as error:
             # Whatever is wrong with one generation, or with our code for it, costs no other its streams.
-            self._world.log.error("backend.broken", generation=backend.generation.id, error=repr(error))
+            about = {"version": backend.generation.version, "generation": backend.generation.id}
+            self._world.log.error("backend.broken", door=self._door, **about, error=repr(error))
             for process in backend.processes:
                 process.give_up(f"an error in frontdoor, please report it: {error!r}")
             backend.finished.set()

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 
 SAID = 20
 """Entries of which each is said by itself: where nothing can be read there may be thousands."""

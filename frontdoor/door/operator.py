@@ -1,66 +1,39 @@
 """What the control API can ask of this door process."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import trio
 
-from frontdoor.control.events import Bus
-from frontdoor.control.feed import Feed
 from frontdoor.control.operation import Operation
-from frontdoor.control.operator import BUSY, FAILED, NOT_FOUND, USAGE, Refused
-from frontdoor.door import orders, status
+from frontdoor.control.operator import BUSY, FAILED, Refused
+from frontdoor.door import orders
 from frontdoor.door.door import Door
 from frontdoor.door.doors import Doors
 from frontdoor.door.hangups import HangUps
+from frontdoor.door.outlook import Outlook
 from frontdoor.door.reload import Reload
 from frontdoor.door.upgrade import Upgrades, check_free
-from frontdoor.exchanges.exchange import Exchange
 from frontdoor.policy.canary import Plan
 from frontdoor.policy.share import show_share
 from frontdoor.traffic.host import Host
-from frontdoor.traffic.stream import Stream
 
 
-class DoorOperator:
-    """The doors by name, for ``control.operator.Operator``."""
+class DoorOperator(Outlook):
+    """The doors by name, for ``control.operator.Operator``: what can be seen, and what can be asked."""
 
     def __init__(
         self, doors: Doors, pid: int, since: float, stop: Callable[[bool], None], host: Host, keeper: str = ""
     ) -> None:
         """``pid``, ``since``, ``keeper``: of serve, on the monotonic clock, and the version of its code."""
-        self._doors = doors
+        super().__init__(doors, pid, since)
         self.hang_ups = HangUps(doors, self)
         self.upgrades = Upgrades(doors, host, keeper, lambda: self.hang_ups.waits)
-        self._world = doors.world
-        self.pid = pid
-        self._since = since
         self._stop = stop
         self.last_reload: Reload | None = None
         """Under way, or done."""
         self.on_reload: Callable[[], object] = lambda: None
         """Called when ``reloading`` or ``answered`` has changed."""
-        self.stopping = False
-
-    @property
-    def bus(self) -> Bus:
-        """Where events go."""
-        return self._world.bus
-
-    @property
-    def outputs(self) -> Feed:
-        """Where each line goes that a backend prints."""
-        return self._world.outputs
-
-    @property
-    def doors(self) -> Sequence[str]:
-        """The names of the doors."""
-        return self._doors.names
-
-    @property
-    def closing(self) -> Sequence[str]:
-        """Those of them that are not in the config any more."""
-        return [door.name for door in self._doors if door.leaving]
 
     @property
     def reloading(self) -> bool:
@@ -71,57 +44,6 @@ class DoorOperator:
     def answered(self) -> int:
         """SIGHUPs that nothing more will come of."""
         return self.hang_ups.answered
-
-    # -- what is so -------------------------------------------------------------------------------------------------
-
-    async def status(self) -> dict[str, Any]:
-        """The whole state."""
-        generations = [generation for door in self._doors for generation in door.fleet.generations.values()]
-        sums = await status.carried(self._world.streams, generations)
-        vault = self._world.protection.status()
-        earlier = self._world.predecessors.status()
-        return status.status(self._doors, sums, vault, self.pid, self._since, stopping=self.stopping, earlier=earlier)
-
-    def healthy(self) -> bool:
-        """Whether every door has an active generation with a process that takes streams."""
-        return not self.stopping and all(_healthy(door) for door in self._doors if not door.leaving)
-
-    def streams(self, door: str | None, version: str | None) -> Iterable[list[dict[str, Any]]]:
-        """The open streams, in slices."""
-        of = self._of(door, version)
-        whole = {each.gate for each, generation in of if generation is None}
-        some = {generation for _, generation in of if generation is not None}
-
-        def wanted(stream: Stream | Exchange) -> bool:
-            return stream.gate in whole or (stream.seat is not None and stream.seat.generation in some)
-
-        return status.streams(self._world.streams, wanted)
-
-    def logs(self, door: str | None, version: str | None, history: int) -> list[dict[str, Any]]:
-        """The last lines that the backends printed."""
-        lines: list[dict[str, Any]] = []
-        for each, generation in self._of(door, version):
-            known = [generation] if generation is not None else each.fleet.generations.values()
-            for one in known:
-                lines += each.fleet.output(one, history)
-        lines.sort(key=lambda line: str(line["time"]))
-        return lines[-history:] if history else []
-
-    def _of(self, door: str | None, version: str | None) -> list[tuple[Door, Any]]:
-        """The doors that are meant, each with a generation that is meant; with None where all of them are."""
-        doors = list(self._doors) if door is None else [self._door(door)]
-        if version is None:
-            return [(each, None) for each in doors]
-        found = []
-        for each in doors:
-            try:
-                found += [(each, generation) for generation in orders.generations(each, version)]
-            except Refused:
-                if len(doors) == 1:
-                    raise
-        if not found:
-            raise Refused(USAGE, f"no generation of {version} runs in any door", status=NOT_FOUND)
-        return found
 
     # -- what is asked ----------------------------------------------------------------------------------------------
 
@@ -249,18 +171,14 @@ class DoorOperator:
 
     def reopen_logs(self) -> None:
         """SIGUSR1: log files have other names by now."""
+        log = self._world.log
         doors = [door.name for door in self._doors if door.access_log.reopen()]
-        fields = {} if doors else {"reason": "no door has an access log in a file"}
-        self._world.log.info("log.reopened", doors=doors, **fields)
+        fields = {"file": log.path} if log.reopen() else {}
+        if not doors and not fields:
+            fields = {"reason": "the log goes to stderr, and no door has an access log in a file"}
+        log.info("log.reopened", doors=doors, **fields)
 
     # -- which door -------------------------------------------------------------------------------------------------
-
-    def _door(self, name: str) -> Door:
-        door = self._doors.get(name)
-        if door is None:
-            known = ", ".join(self._doors.names)
-            raise Refused(USAGE, f"there is no door {name!r}: there is {known}", status=NOT_FOUND)
-        return door
 
     def _for_change(self, name: str) -> Door:
         door = self._door(name)
@@ -289,8 +207,3 @@ async def _remember(door: Door) -> None:
     """Before it is answered: what was said to be so must be so after a crash too. Also if nobody waits for that."""
     with trio.CancelScope(shield=True):
         await door.remember()
-
-
-def _healthy(door: Door) -> bool:
-    active = door.switchboard.active
-    return active is not None and any(seat.up for seat in active.seats)

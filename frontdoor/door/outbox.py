@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from frontdoor.door.parcel import Joined, Left, Parcel, Place, encode
 from frontdoor.keeper import wire
 from frontdoor.policy.generation import Generation, Seat
-from frontdoor.policy.ledger import Ledger, Reason
+from frontdoor.policy.ledger import Cells, Ledger, Reason
 from frontdoor.policy.switchboard import Switchboard
 from frontdoor.traffic.gate import Gate
 from frontdoor.traffic.unseated import Unseated
@@ -126,7 +126,7 @@ class Told(Ledger):
         super().__init__()
         self._tell = tell
 
-    def end(self, reason: Reason) -> None:
+    def end(self, reason: Reason, of: Cells | None = None) -> None:
         """A stream has ended."""
         self._tell(reason)
 

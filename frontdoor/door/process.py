@@ -18,6 +18,7 @@ from frontdoor.config import Settings
 from frontdoor.control.events import Bus
 from frontdoor.control.operator import DONE
 from frontdoor.door import folder, rights
+from frontdoor.door.admin import CONNECTIONS, Admin
 from frontdoor.door.applied import Applied, choose, look_at
 from frontdoor.door.beginning import Beginning
 from frontdoor.door.broken_answers import BrokenAnswers
@@ -41,7 +42,7 @@ from frontdoor.door.upgrade import is_note
 from frontdoor.door.world import World
 from frontdoor.exchanges.exchanges import Exchanges
 from frontdoor.keeper.link import ChildReport, Held, Link
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 from frontdoor.traffic.host import Host
 from frontdoor.traffic.listener import Listener
 from frontdoor.traffic.protection import TALLY, Protection
@@ -141,7 +142,12 @@ class DoorProcess:
         rights.refuse_root(settings.frontdoor.user)
         self._was_stopping = held.take(STOPPING) is not None
         log_format = os.environ.get(LOG_FORMAT, settings.frontdoor.log_format)
-        log = Log(format=log_format, level=settings.frontdoor.log_level, fd=2 if self._errors is None else self._errors)
+        log = Log(
+            format=log_format,
+            level=settings.frontdoor.log_level,
+            path=settings.frontdoor.log_file,
+            fd=2 if self._errors is None else self._errors,
+        )
         bus = Bus()
         bus.subscribe(log.publish)
         if applied.instead:
@@ -155,6 +161,7 @@ class DoorProcess:
         await self._claim(settings, held)
         try:
             control = await self._control_listener(settings, held)
+            admin = await Admin.open(self._link, settings, held, log)
             file, known = await self._known(settings, log)
             async with trio.open_nursery() as nursery:
                 words = await take_words(self._link, held, log, successor=self._is_successor)
@@ -171,9 +178,12 @@ class DoorProcess:
                 if held.notified:
                     nursery.start_soon(Bulletin(doors, self._operator, self._link).run)
                 nursery.start_soon(self._operator.hang_ups.run)
+                nursery.start_soon(self._operator.lively.run)
+                nursery.start_soon(self._operator.reporting.run)
+                nursery.start_soon(self._operator.scrape.lag.run)
                 nursery.start_soon(world.protection.run)
                 nursery.start_soon(self._refresh_notes, doors)
-                nursery.start_soon(supervise, self._remainder, self._serving, self._operator, control, log)
+                nursery.start_soon(supervise, self._remainder, self._serving, self._operator, control, log, admin)
                 early, self._early_signals = self._early_signals, []
                 for number in early:
                     if number in _STOPS:
@@ -194,6 +204,7 @@ class DoorProcess:
                 if self._was_stopping:
                     self._stop.begin(now=False)
                 await self._stop.run(self._operator)
+                await self._operator.reporting.close()
                 nursery.cancel_scope.cancel()
         finally:
             bus.close()
@@ -264,7 +275,8 @@ class DoorProcess:
         words: Words,
         predecessors: Predecessors,
     ) -> World:
-        room = max(16, (self._nofile - OTHER_DESCRIPTORS - self._nofile // PIPES_SHARE) // 2)
+        others = OTHER_DESCRIPTORS + (CONNECTIONS if settings.frontdoor.admin else 0)
+        room = max(16, (self._nofile - others - self._nofile // PIPES_SHARE) // 2)
         listener = Listener(self.relay, nursery, room)
         protection = Protection(
             self.relay, self._link, words, room, lambda kept, why: bus.publish("vault.full", streams=kept, reason=why)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from frontdoor.keeper.deaths import Death
 from frontdoor.keeper.deaths import Quarantine as Numbers
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 from frontdoor.sockets import show
 
 SAID = 100

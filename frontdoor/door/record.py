@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from frontdoor.door.state import DoorState, StateError, StateFile
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 
 
 class Record:

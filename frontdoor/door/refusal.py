@@ -1,11 +1,9 @@
 """Why serving cannot begin, in words for whoever is on call."""
 
 import errno
-import os
-import sys
-from contextlib import suppress
 
 from frontdoor.control.operator import FAILED, USAGE
+from frontdoor.keeper import stderr
 
 
 class CannotStart(Exception):  # noqa: N818 - the message to the user, and the exit code
@@ -41,7 +39,6 @@ def confess(errors: BaseExceptionGroup[CannotStart]) -> int:
     """Say it on stderr, as the last thing; the exit code."""
     leaf = _leaf(errors)
     assert isinstance(leaf, CannotStart)
-    with suppress(OSError):
-        lines = "\nfrontdoor: ".join(str(leaf).splitlines()) if leaf.exit_code == USAGE else str(leaf)
-        os.write(sys.stderr.fileno(), f"frontdoor: {lines}\n".encode())
+    lines = "\nfrontdoor: ".join(str(leaf).splitlines()) if leaf.exit_code == USAGE else str(leaf)
+    stderr.tell(f"frontdoor: {lines}")
     return leaf.exit_code

@@ -156,6 +156,7 @@ class Reload:
         # No await: from one instant to the next all of it holds.
         self._world.settings = self._new
         self._world.log.set_level(self._new.frontdoor.log_level)
+        self._world.log.direct(self._new.frontdoor.log_file)
         self._world.protection.protect_after(self._new.frontdoor.protect_after)
         self._world.link.set_pulse(self._new.frontdoor.hang_timeout)
         for door in self._staying():

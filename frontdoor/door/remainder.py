@@ -21,7 +21,17 @@ import trio
 from frontdoor.door.bytecode import Bytecode
 from frontdoor.door.refusal import CannotStart
 
-MODULES = ("frontdoor.control.server", "frontdoor.control.api", "h11")
+MODULES = (
+    "frontdoor.control.server",
+    "frontdoor.control.api",
+    "frontdoor.control.guard",
+    "frontdoor.observe.dashboard",
+    "frontdoor.observe.metrics.exposition",
+    "frontdoor.observe.metrics.families",
+    "frontdoor.observe.reports.picture",
+    "frontdoor.observe.reports.text",
+    "h11",
+)
 """What is imported. The ready check "http:", which alone needs h11, imports it itself if it cannot wait."""
 
 SHORTEST = 0.0005

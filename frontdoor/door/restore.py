@@ -83,7 +83,8 @@ def _restore_generation(
         recipe = Recipe.decode(kept[0], door.world.settings, door.name, note.version)
     except (ConfigError, UnknownVersion, KeyError, TypeError, ValueError) as error:
         # Its processes are left over then, and ended. None that serves is lost: it would have its config.
-        door.world.log.error("restore.failed", generation=generation.id, error=str(error))
+        about = {"door": door.name, "version": generation.version, "generation": generation.id}
+        door.world.log.error("restore.failed", **about, error=str(error))
         return
     _keep_sockets(door, held, note.number)
     backend = door.fleet.restore(generation, recipe, _adopted(door, held, note.number))
@@ -136,7 +137,7 @@ def _output(door: Door, held: Held, child: ChildReport) -> int:
     if fds:
         return fds[0]
     why = "the keeper does not have its output any more: it goes on, and what it prints is lost"
-    door.world.log.error("restore.failed", process=child.key, pid=child.pid, reason=why)
+    door.world.log.error("restore.failed", door=door.name, process=child.key, pid=child.pid, reason=why)
     read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.close(write)
     return read

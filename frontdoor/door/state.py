@@ -244,17 +244,17 @@ class StateFile:
         if self._written >= number:
             return  # a newer state went with another's turn
         newest, data = self._newest
-        _replace(self.path, data)
+        replace(self.path, data)
         self._written = newest
 
 
-def _replace(path: str, data: bytes) -> None:
+def replace(path: str, data: bytes) -> None:
     """Replace a file as a whole: nobody ever sees half of it, and it has not gone when the power has.
 
     Raises OSError; the old file is as it was then.
     """
     folder = os.path.dirname(path)
-    _make(folder)
+    make(folder)
     new = f"{path}.new"
     try:
         os.unlink(new)  # of a frontdoor that was killed in the middle of this
@@ -279,11 +279,12 @@ def _replace(path: str, data: bytes) -> None:
     _sync(folder)
 
 
-def _make(folder: str) -> None:
+def make(folder: str) -> None:
+    """Make a folder, if it is not there, and those above it. Raises OSError."""
     if os.path.isdir(folder):
         return
     above = os.path.dirname(folder)
-    _make(above)
+    make(above)
     try:
         os.mkdir(folder, 0o711)  # as the runtime folder, which it may be
     except FileExistsError:

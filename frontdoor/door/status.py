@@ -6,6 +6,7 @@ There may be many streams, and while something here runs no client's bytes are m
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +31,9 @@ SHOWN = 50
 SUMMED = 1000
 """Streams whose bytes are added up in one go: about as long."""
 
+NOTHING_LOST: Mapping[str, int] = {"dropped": 0, "requests_dropped": 0}
+"""Of the log, and of the doors' access logs."""
+
 
 class Carried:
     """What a generation's streams have moved, and those that were open when that was asked, the oldest first."""
@@ -50,6 +54,16 @@ class Carried:
     def oldest(self) -> Stream | Exchange | None:
         """The oldest that is still open."""
         return next((stream for stream in self.streams if lives(stream)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How all stands at one moment."""
+
+    status: dict[str, Any]
+    """The contract's status object."""
+    sums: Mapping[Generation, Carried]
+    """What it was made from: the streams of each generation."""
 
 
 async def carried(there: Iterable[Stream | Exchange], generations: Iterable[Generation]) -> dict[Generation, Carried]:
@@ -79,11 +93,14 @@ def status(
     *,
     stopping: bool,
     earlier: Sequence[Mapping[str, object]] = (),
+    log: Mapping[str, int] = NOTHING_LOST,
+    admin: str | None = None,
 ) -> dict[str, Any]:
     """The contract's status object.
 
     ``sums``: what :func:`carried` gave; ``vault``: what the protection says. ``pid`` is that of serve; ``since`` the
-    monotonic time of its start. ``earlier``: door processes that finish requests which they had begun.
+    monotonic time of its start. ``earlier``: door processes that finish requests which they had begun. ``log``:
+    how many of its lines were lost. ``admin``: where the control API is offered over TCP, if it is.
     """
     return {
         "frontdoor": frontdoor.__version__,
@@ -92,6 +109,8 @@ def status(
         "uptime_s": round(time.monotonic() - since, 3),
         "vault": vault,
         "earlier": list(earlier),
+        "log": log,
+        "admin": admin,
         "doors": [_door(door, sums, stopping=stopping) for door in doors],
     }
 
@@ -105,7 +124,7 @@ def streams(
     ages are those at the call, so that they are in order; the bytes are what was moved when the slice was made.
     """
     now, known = time.monotonic(), list(there)
-    return ([_stream(each, now) for each in some if lives(each) and wanted(each)] for some in _slices(known, SHOWN))
+    return ([shown(each, now) for each in some if lives(each) and wanted(each)] for some in _slices(known, SHOWN))
 
 
 def _slices(streams: list[Stream | Exchange], size: int) -> Iterator[list[Stream | Exchange]]:
@@ -214,10 +233,10 @@ def _process(door: Door, process: Member) -> dict[str, Any]:
     }
 
 
-def _stream(stream: Stream | Exchange, now: float) -> dict[str, Any]:
-    """One of them. A request has the id that the backend, too, knows it by."""
+def shown(stream: Stream | Exchange, now: float) -> dict[str, Any]:
+    """One stream. A request has the id that the backend, too, knows it by. ``now``: of the monotonic clock."""
     up, down = moved(stream)
-    shown: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "id": stream.request_id.decode("latin-1") if isinstance(stream, Exchange) else stream.number,
         "door": stream.gate.name,
         "generation": stream.seat.generation.id if stream.seat is not None else None,
@@ -226,4 +245,4 @@ def _stream(stream: Stream | Exchange, now: float) -> dict[str, Any]:
         "idle_s": round(max(0.0, now - stream.stamp), 3),
         "bytes": {"up": up, "down": down},
     }
-    return shown | {"request": first_line(stream)} if isinstance(stream, Exchange) else shown
+    return entry | {"request": first_line(stream)} if isinstance(stream, Exchange) else entry

@@ -15,7 +15,7 @@ from frontdoor.door.quarantine import Quarantine
 from frontdoor.door.refusal import CannotStart
 from frontdoor.door.survivor import KEY, Survivor
 from frontdoor.keeper.link import Held, Link
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 from frontdoor.policy.generation import Seat, State
 from frontdoor.traffic.entries import stream_key
 from frontdoor.traffic.keeping import Keeping
@@ -113,7 +113,7 @@ class Survivors:
             return survivor.expect(self._relay)
         except OSError as error:
             # epoll_ctl(2): the kernel has no room to watch it; or what was kept is no socket.
-            log.error("restore.failed", stream=survivor.number, error=str(error))
+            log.error("restore.failed", door=survivor.door, stream=survivor.number, error=str(error))
             return None
 
     def _tallies(self, survivors: Iterable[Survivor]) -> list[int]:

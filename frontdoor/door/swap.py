@@ -210,7 +210,7 @@ class Swap:
 
     def say_backend(self, event: str, /, **fields: object) -> None:
         """Publish an event of the candidate's processes. Once it is settled it has nothing to do with the swap."""
-        if self.under_way:
+        if not self.settled.is_set():  # also when it has been aborted, and is being stopped
             self.say(event, **fields)
         else:
             self.door.say(event, self.generation, **fields)

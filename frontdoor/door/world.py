@@ -12,7 +12,7 @@ from frontdoor.door.record import Record
 from frontdoor.door.streams import Streams
 from frontdoor.exchanges.exchanges import Exchanges
 from frontdoor.keeper.link import Link
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 from frontdoor.traffic.listener import Listener
 from frontdoor.traffic.protection import Protection
 from frontdoor.traffic.relay import Relay

@@ -129,7 +129,7 @@ class Exchange(Answering):
         seat = self.seat
         self.leave_backend()
         self.reason, self.ended = reason, self.visitor.relay.now
-        self.gate.ledger.end(reason)
+        self.gate.ledger.end(reason, None if seat is None else seat.generation.conduct.ended)
         if seat is not None:
             seat.generation.up_bytes += self.up_bytes
             seat.generation.down_bytes += self.down_bytes

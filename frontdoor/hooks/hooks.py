@@ -8,6 +8,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import trio
@@ -90,13 +91,13 @@ class Hooks:
         control: str,
         link: Link,
         say: Callable[..., object],
-        output: Callable[[str, int, str], None],
+        output: Callable[[Mapping[str, Any], str, int, str], None],
     ) -> None:
         """What the hooks run with.
 
         ``settings``: asked before each run, so that a reload changes the next one; ``folder``: the config's, where
         they run; ``control``: path of the control socket; ``say``: publishes an event of this door; ``output``: told
-        of each line that a hook prints, with the hook's name and its pid.
+        of each line that a hook prints, with what its event is about, the hook's name and its pid.
         """
         self._door = door
         self._settings = settings
@@ -138,7 +139,7 @@ class Hooks:
 
     async def veto(self, name: str, event: Mapping[str, Any]) -> str | None:
         """Ask that one: None to go on, else why not. When this is cancelled the hook is ended."""
-        problem, output = await self._call(name, event)
+        problem, output, _ = await self._call(name, event)
         if not problem:
             return None
         last = next((line.strip() for line in reversed(output) if line.strip()), "")
@@ -163,19 +164,19 @@ class Hooks:
             if dropped:
                 missed = f"{count(dropped, 'event')} dropped: they came faster than it could be run"
                 self._say("hook.failed", hook=name, reason=missed)
-            problem, output = await self._call(name, event)
+            problem, output, pid = await self._call(name, event)
             if problem:
-                about = {field: event.get(field) for field in ("version", "generation", "swap")}
-                self._say("hook.failed", hook=name, reason=problem, output=output, **about)
+                self._say("hook.failed", pid=pid, hook=name, reason=problem, output=output, **_about(event))
 
-    async def _call(self, name: str, event: Mapping[str, Any]) -> tuple[str, list[str]]:
-        """Run a hook for an event: why it failed, or an empty string, and its last lines."""
+    async def _call(self, name: str, event: Mapping[str, Any]) -> tuple[str, list[str], int | None]:
+        """Run a hook for an event: why it failed, or an empty string; its last lines; its pid, if it was started."""
         command = self._command(name)  # now: a reload may have changed it since the event came
         if not command:
-            return "", []
+            return "", [], None
         # With the pid: a hook of the door process before this one may still be there.
         key = f"hook/{self._door}/{os.getpid()}.{next(self._numbers)}"
-        hook = self._hooks[key] = Hook(key, name, door=self._door, link=self._link, output=self._output)
+        told = partial(self._output, _about(event))
+        hook = self._hooks[key] = Hook(key, name, door=self._door, link=self._link, output=told)
         env = environment(event, door=self._door, control=self._control)
         try:
             problem = await hook.run(command, event, env=env, cwd=self._folder, at_most=self._settings().timeout)
@@ -186,7 +187,7 @@ class Hooks:
                 del self._hooks[key]
             else:
                 self._nursery.start_soon(self._see_off, hook)
-        return problem, hook.last(OUTPUT_SHOWN)
+        return problem, hook.last(OUTPUT_SHOWN), hook.pid or None
 
     async def _see_off(self, hook: Hook) -> None:
         """Wait for the end of a hook that SIGKILL has not ended in time: nobody else does."""
@@ -196,3 +197,8 @@ class Hooks:
     def _command(self, name: str) -> tuple[str, ...]:
         command: tuple[str, ...] = getattr(self._settings(), name)
         return command
+
+
+def _about(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said with all that comes of an event."""
+    return {field: event[field] for field in ("version", "generation", "swap") if event.get(field) is not None}

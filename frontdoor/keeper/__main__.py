@@ -3,7 +3,7 @@
 import os
 import sys
 
-from frontdoor.keeper import renewal
+from frontdoor.keeper import journal, renewal
 from frontdoor.keeper.keeper import Keeper
 from frontdoor.keeper.permits import Permits, Unsafe
 from frontdoor.keeper.stderr import say
@@ -23,7 +23,7 @@ def main() -> None:
         try:
             permits = Permits.read(config)
         except Unsafe as error:
-            say(str(error))
+            say(str(error), journal.ERROR)
             os._exit(error.exit_code)
         keeper = Keeper(config, permits)
     code = keeper.run()

@@ -20,8 +20,11 @@ _GENERATION = re.compile(r"g[0-9]{1,9}")
 _DOOR = re.compile(r"(?!g[0-9]+\Z)[A-Za-z][A-Za-z0-9_-]{0,31}")
 _SOCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-_OURS = re.compile(r"control\.sock|frontdoor\.pid|state\.json(\.new|\.bad)?")
+_OURS = re.compile(r"control\.sock|frontdoor\.pid|state\.json(\.new|\.bad)?|admin\.token(\.new)?")
 """What a frontdoor that ran as root has left behind in a runtime folder, or in the state's."""
+
+_REPORTS = "swaps"
+"""The folder with the reports of swaps, in that of the state. It has files only."""
 
 _ACCESS_ACL = "system.posix_acl_access"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -85,17 +88,28 @@ def _hand_down(path: str, owner: Identity, mode: int) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
     with _opened(real) as folder:
         names = os.listdir(folder)
-        others = [name for name in sorted(names) if not (_OURS.fullmatch(name) or _GENERATION.fullmatch(name))]
+        known = (_OURS.fullmatch, _GENERATION.fullmatch, _REPORTS.__eq__)
+        others = [name for name in sorted(names) if not any(is_known(name) for is_known in known)]
         if others:
             raise _InUse(others[0])
         # Nobody but root could have put anything there up to now; from the last line on that is over.
         for name in names:
             if _GENERATION.fullmatch(name):
                 shutil.rmtree(os.path.join(real, name), ignore_errors=True)
-            else:
-                os.chown(name, owner.uid, owner.gid, dir_fd=folder, follow_symlinks=False)
+                continue
+            if name == _REPORTS:
+                _hand_down_reports(os.path.join(real, name), owner)
+            os.chown(name, owner.uid, owner.gid, dir_fd=folder, follow_symlinks=False)
         os.fchmod(folder, mode)
         os.fchown(folder, owner.uid, owner.gid)
+
+
+def _hand_down_reports(path: str, owner: Identity) -> None:
+    if os.path.islink(path) or not is_roots_alone(path):
+        return  # he cannot write there then, and frontdoor says so
+    with _opened(path) as folder:
+        for name in os.listdir(folder):
+            os.chown(name, owner.uid, owner.gid, dir_fd=folder, follow_symlinks=False)
 
 
 # -- of generations ----------------------------------------------------------------------------------------------------

@@ -215,7 +215,8 @@ class Permits:
 
 def named(table: Mapping[str, Any], folder: str) -> Named:
     """What a config names. ``folder``: that of its file. What is not valid in it names nothing."""
-    addresses, users = set[str](), set[User]()
+    admin = _form(_text(_table(table.get("frontdoor")).get("admin")), folder)
+    addresses, users = {admin} - {""}, set[User]()
     for door in _doors(table):
         listen = door.get("listen")
         for address in listen if isinstance(listen, list) else ():

@@ -7,9 +7,14 @@ import os
 import select
 from contextlib import suppress
 
+from frontdoor.keeper import journal
+
 _PIPE_BUF = 4096
 """Bytes that a pipe which has room takes in one piece (pipe(7))."""
 
+
+_PATIENCE = 1.0
+"""Seconds that last words wait for a reader."""
 
 _LAST_WORDS = 8192
 """Bytes of what a process has said that are kept for whoever asks why it failed: they fit into a message."""
@@ -26,13 +31,22 @@ def last_lines(said: bytes) -> list[str]:
     return end_of(said).decode(errors="replace").splitlines()[-_LAST_LINES:]
 
 
-def say(text: str) -> None:
+def say(text: str, priority: int = journal.WARNING) -> None:
     """Say one line."""
-    write(f"frontdoor: {text}\n".encode(errors="replace")[:_PIPE_BUF])
+    write(_encoded(f"frontdoor: {text}", priority)[: _PIPE_BUF - 1] + b"\n")
 
 
-def write(data: bytes) -> None:
-    """Write as it is."""
+def tell(text: str, priority: int = journal.ERROR) -> None:
+    """Say several lines, as they are: the last words of a process that has nothing else to do, so it waits a little."""
+    write(_encoded(text, priority) + b"\n", _PATIENCE)
+
+
+def _encoded(text: str, priority: int) -> bytes:
+    return (journal.mark(text, priority) if journal.reads(2) else text).encode(errors="replace")
+
+
+def write(data: bytes, patience: float = 0.0) -> None:
+    """Write as it is; ``patience``: seconds that it waits for room, for each piece."""
     with suppress(OSError):  # nobody reads it any more; that is no reason to stop
-        while data and select.select([], [2], [], 0)[1]:
+        while data and select.select([], [2], [], patience)[1]:
             data = data[os.write(2, data[:_PIPE_BUF]) :]

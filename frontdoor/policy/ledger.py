@@ -1,6 +1,7 @@
 """The ledger: every stream is accepted once and ends once, for one reason, and the sums always agree."""
 
 import enum
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -52,6 +53,21 @@ CELLS = 1 + len(_REASONS)
 """How many cells a ledger needs: one for accepted, one for each reason."""
 
 
+def no_ends() -> list[int]:
+    """A row of cells like a ledger's, for what ends of one generation; the first one stays 0."""
+    return [0] * CELLS
+
+
+def by_reason(cells: Cells) -> dict[str, int]:
+    """Reason → streams, for the reasons that occurred."""
+    return {reason.value: cells[_CELL[reason]] for reason in _REASONS if cells[_CELL[reason]]}
+
+
+def ends_of(counts: Mapping[str, int]) -> list[int]:
+    """The cells of such counts. A reason that only a newer frontdoor knows is left out."""
+    return [0, *(counts.get(reason.value, 0) for reason in _REASONS)]
+
+
 class Ledger:
     """Counts the streams of one door: ``accepted == open + sum(ended)``, by construction.
 
@@ -74,17 +90,23 @@ class Ledger:
     @property
     def ended(self) -> dict[str, int]:
         """Reason → streams, for the reasons that occurred."""
-        return {reason.value: self._cells[_CELL[reason]] for reason in _REASONS if self._cells[_CELL[reason]]}
+        return by_reason(self._cells)
 
     def accept(self) -> None:
         """A client was accepted."""
         self._cells[0] += 1
         self.open += 1
 
-    def end(self, reason: Reason) -> None:
-        """A stream ended. Every stream that was accepted ends here, once."""
-        self._cells[_CELL[reason]] += 1
+    def end(self, reason: Reason, of: Cells | None = None) -> None:
+        """A stream ended. Every stream that was accepted ends here, once.
+
+        ``of``: what its generation counts, for which it counts as well (``no_ends``).
+        """
+        cell = _CELL[reason]
+        self._cells[cell] += 1
         self.open -= 1
+        if of is not None:
+            of[cell] += 1
 
     def restore(self, open_: int = 0) -> int:
         """After a crash: ``open_`` streams go on. What was open besides them is lost; how many that are.

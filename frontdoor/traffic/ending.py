@@ -279,7 +279,7 @@ class Ending:
         seat.generation.up_bytes += stream.up.moved
         seat.generation.down_bytes += stream.down.moved
         assert stream.reason is not None
-        stream.gate.ledger.end(stream.reason)
+        stream.gate.ledger.end(stream.reason, seat.generation.conduct.ended)
         stream.gate.switchboard.release(seat)
 
     def _close(self, flow: Flow) -> None:

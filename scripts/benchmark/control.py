@@ -64,7 +64,7 @@ class Repeated:
     """The same GET again and again on one kept connection, each as soon as the one before it was answered."""
 
     def __init__(self, loop: Loop, control: str, path: str) -> None:
-        self.answers = 0
+        self.times: list[float] = []  # seconds that each answer took
         self._loop = loop
         self._control = control
         self._request = _request("GET", path)
@@ -74,6 +74,7 @@ class Repeated:
         self._came = bytearray()
         self._answered = 0  # on this connection
         self._sock = _connect(self._control)
+        self._asked = clock()
         self._sock.send(self._request)
         self._sock.setblocking(False)
         self._loop.watch(self._sock.fileno(), self._read)
@@ -100,7 +101,9 @@ class Repeated:
         length = int(self._came[field : self._came.index(b"\r", field)])
         if len(self._came) >= head + length:
             self._came.clear()
-            self.answers += 1
+            now = clock()
+            self.times.append(now - self._asked)
+            self._asked = now
             self._answered += 1
             with contextlib.suppress(BrokenPipeError):  # it has hung up behind its answer: the next read says so
                 self._sock.send(self._request)

@@ -28,7 +28,7 @@ async def test_a_version_is_one_that_the_running_frontdoor_knows(shell: Shell, d
     assert await complete(shell, "frontdoor", "drain", "--now", "v1") == ["v1", "v1#1"]
     # Not asked of anybody: shares, and the verbs themselves.
     assert await complete(shell, "frontdoor", "canary", "5") == ["5%", "50%"]
-    assert await complete(shell, "frontdoor", "re") == ["restart", "reload", "resume"]
+    assert await complete(shell, "frontdoor", "re") == ["restart", "reload", "report", "resume"]
     assert await complete(shell, "frontdoor", "maintenance", "o") == ["on", "off"]
     assert await complete(shell, "frontdoor", "swop", "v") == []
 

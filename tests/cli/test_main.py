@@ -28,7 +28,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([], "Missing command"),
         (["swop", "v2"], "no command 'swop'; did you mean swap?"),
-        (["top"], "frontdoor top is not built yet"),
+        (["top"], "this is no terminal; use: frontdoor status --watch"),
         (["xyz"], "there is serve, swap, canary"),
         (["--bogus"], "--bogus"),
         (["swap"], "Missing argument 'VERSION'"),

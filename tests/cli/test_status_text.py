@@ -151,3 +151,10 @@ def test_a_full_vault_is_said() -> None:
     assert "vault" not in render({"vault": {"streams": 9, "full": False}})
     text = render({"vault": {"streams": 9, "full": True}})
     assert text.splitlines()[1] == "the vault is full: 9 streams live through a crash, no more"
+
+
+def test_lines_that_the_log_has_lost_are_said() -> None:
+    assert "log" not in render({"log": {"dropped": 0, "requests_dropped": 0}})
+    text = render({"log": {"dropped": 310, "requests_dropped": 2}})
+    assert text.splitlines()[1] == "the log has lost 312 lines: what it is written to is too slow, full or broken"
+    assert "lost 1 line:" in render({"log": {"dropped": 1}})

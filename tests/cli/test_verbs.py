@@ -169,7 +169,7 @@ async def test_events_are_sentences_on_a_terminal(shell: Shell, door: FakeDoor) 
     process = await trio.lowlevel.open_process(shell.command("events"), stdout=theirs, cwd=shell.folder, env=shell.env)
     assert await process.wait() == 0
     os.close(theirs)
-    assert os.read(ours, 1000).decode().strip().endswith("swap.switched main v1#1 → v2#2 (132 streams)")
+    assert os.read(ours, 1000).decode().strip().endswith("swap.switched main v1#1 → v2#2 (132 streams left on v1#1)")
     os.close(ours)
 
 
@@ -249,6 +249,14 @@ async def test_check(shell: Shell) -> None:
     assert (result.exit_code, result.out, result.err) == (0, "config.toml is valid\n", "")
     assert (await shell.run("check", "config.toml", "--json")).json["valid"] is True
 
+    shell.write_config(
+        'listen = ["127.0.0.1:8080"]\nactive = "v1"\nbackends."*".command = ["true"]\nfrontdoor.admin = "0.0.0.0:1"\n'
+    )
+    result = await shell.run("check", "config.toml")
+    assert (result.exit_code, result.out) == (0, "config.toml is valid\n")
+    assert result.err.startswith("warning: frontdoor.admin: 0.0.0.0:1 can be reached from other machines")
+    assert len((await shell.run("check", "config.toml", "--json")).json["warnings"]) == 1
+
     shell.write_config('listen = ["127.0.0.1:8080"]\nactve = "v1"\n\n[drain]\ntimeot = "1h"\n')
     result = await shell.run("check", "config.toml")
     assert (result.exit_code, result.out) == (2, "")
@@ -257,3 +265,29 @@ async def test_check(shell: Shell) -> None:
     problems = (await shell.run("check", "config.toml", "--json")).json["problems"]
     assert [p["line"] for p in problems if p["key"] == "drain.timeot"] == [5]
     assert (await shell.run("check", "nope.toml")).exit_code == 2
+
+
+async def test_the_report_of_a_swap(shell: Shell, door: FakeDoor) -> None:
+    result = await shell.run("report")
+    assert (result.exit_code, result.err) == (0, "")
+    assert result.out == "Swap 2 of the door main: v1#1 → v2#2, switched\n"
+    assert door.calls[-1:] == [("report", "main", None, "text")]
+    assert (await shell.run("report", "1", "--json")).json["cut"] == 3
+    assert door.calls[-1:] == [("report", "main", 1, "json")]
+    picture = await shell.run("report", "1", "--svg", "-")
+    assert picture.out == "<svg xmlns='http://www.w3.org/2000/svg'/>\n"
+    unknown = await shell.run("report", "9")
+    assert (unknown.exit_code, unknown.out) == (1, "")
+    assert unknown.err == "frontdoor: there is no report of swap 9 of the door main: there is 1\n"
+    door.reported.clear()
+    assert (await shell.run("report", "--list")).err == "no swap yet: each one leaves a report\n"
+
+
+async def test_a_list_of_reports(shell: Shell, door: FakeDoor) -> None:
+    head, newest, oldest = (await shell.run("report", "--list")).out.splitlines()
+    assert head.split() == ["SWAP", "WHEN", "WHAT", "FROM", "TO", "OUTCOME", "TOOK", "CUT"]
+    assert newest.split()[3:] == ["swap", "v1#2", "v2#3", "switched", "12", "m", "3", "s", "3"]
+    assert oldest.split()[0] == "1"
+    assert (await shell.run("report", "--list", "--json")).json["reports"][0]["number"] == 2
+    for wrong in (["--list", "1"], ["--list", "--svg", "x"], ["--json", "--svg", "x"], ["0"]):
+        assert (await shell.run("report", *wrong)).exit_code == 2, wrong

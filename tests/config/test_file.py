@@ -132,7 +132,7 @@ check = "http:healthz"
 successes = true
 [frontdoor]
 log_level = "inof"
-admin = "127.0.0.1:9900"
+admin = "9900"
 state_dir = "a\\u0000b"
 """
     )
@@ -159,7 +159,7 @@ state_dir = "a\\u0000b"
         'config.toml:12: ready.check: "http:healthz": the path must begin with "/", as in "http:/healthz"',
         "config.toml:13: ready.successes: must be a whole number, not true or false",
         'config.toml:15: frontdoor.log_level: must be "debug", "info", "warning" or "error", not "inof"',
-        'config.toml:16: frontdoor.admin: is not built yet; leave it at its default ("")',
+        'config.toml:16: frontdoor.admin: "9900" has no host: for every interface write "0.0.0.0:9900" or "[::]:9900"',
         'config.toml:17: frontdoor.state_dir: "a\\u0000b" has a NUL character, which no path and no argument can hold',
         'config.toml: active: is missing; write active = "v1" to serve the version v1',
     ]

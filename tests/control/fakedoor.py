@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import trio
 
 from frontdoor.control import api, server
 from frontdoor.control.events import Bus
-from frontdoor.control.feed import Event, Feed, timestamp
+from frontdoor.control.feed import Event, Feed, Follower, timestamp
 from frontdoor.control.operation import Operation
 from frontdoor.control.operator import NOT_FOUND, Refused
 from frontdoor.policy.canary import Plan
@@ -24,6 +24,7 @@ class FakeDoor:
     def __init__(self, doors: tuple[str, ...] = ("main",), pid: int = 4711) -> None:
         self.bus = Bus()
         self.outputs = Feed(history=0)
+        self.lively = Feed(history=0)
         self.printed: list[Event] = []
         self.doors = doors
         self.closing: tuple[str, ...] = ()
@@ -38,12 +39,35 @@ class FakeDoor:
         self.state = status(doors, pid)
         self.open_streams: list[dict[str, Any]] = []
         self.slice = 50
+        self.reported: list[int] = [1, 2]  # swaps that there are reports of
         self.problems: list[str] = []  # of the config that a reload would read
         self.reloading = Operation(0)
         self.upgrades: dict[int, Operation] = {}
 
     async def status(self) -> dict[str, Any]:
         return self.state
+
+    def live(self) -> AbstractAsyncContextManager[Follower]:
+        return self.lively.follow(past=[{"event": "live.past", "time": timestamp(), "samples": [], "events": []}])
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        self.calls.append(("metrics", accept))
+        return b"frontdoor_uptime_seconds 12.5\n", "text/plain; version=0.0.4; charset=utf-8"
+
+    async def reports(self, door: str) -> list[dict[str, Any]]:
+        self.calls.append(("reports", door))
+        return [summary(number) for number in reversed(self.reported)]
+
+    async def report(self, door: str, number: int | None, form: str) -> tuple[bytes, str]:
+        self.calls.append(("report", door, number, form))
+        there = self.reported[-1] if number is None and self.reported else number
+        if there not in self.reported:
+            raise Refused(1, f"there is no report of swap {number} of the door {door}: there is 1", status=NOT_FOUND)
+        if form == "svg":
+            return b"<svg xmlns='http://www.w3.org/2000/svg'/>\n", "image/svg+xml"
+        if form == "text":
+            return f"Swap {there} of the door {door}: v1#1 → v2#2, switched\n".encode(), "text/plain; charset=utf-8"
+        return json.dumps(summary(there)).encode(), "application/json"
 
     def healthy(self) -> bool:
         return self.is_healthy
@@ -184,6 +208,17 @@ class FakeDoor:
     def stop(self, *, now: bool) -> None:
         self.calls.append(("stop", now))
         self.stopped.set()
+
+
+def summary(number: int) -> dict[str, Any]:
+    """Of a report."""
+    ends = {"from": f"v1#{number}", "to": f"v2#{number + 1}"}
+    times = {
+        "started": "2026-11-22T09:00:00.000Z",
+        "switched": "2026-11-22T09:00:01.200Z",
+        "ended": "2026-11-22T09:12:03.000Z",
+    }
+    return {"number": number, "verb": "swap", **ends, "outcome": "switched", **times, "cut": 3}
 
 
 def status(doors: tuple[str, ...], pid: int) -> dict[str, Any]:

@@ -107,17 +107,17 @@ async def test_an_event_is_encoded_once_for_all_and_sent_to_one_after_the_other(
 ) -> None:
     encoded: list[Any] = []
     sent: list[int] = []
-    chunk, to_json = answers._chunk, feed.to_json
+    chunk, to_json = answers.Lines._chunk, feed.to_json
 
-    def chunk_seen(first: Event, lines: answers.Source) -> bytes:
+    def chunk_seen(self: answers.Lines, first: Event, lines: answers.Source) -> bytes:
         sent.append(passes.number)
-        return chunk(first, lines)
+        return chunk(self, first, lines)
 
     def to_json_seen(value: Any) -> bytes:
         encoded.append(value)
         return to_json(value)
 
-    monkeypatch.setattr(answers, "_chunk", chunk_seen)
+    monkeypatch.setattr(answers.Lines, "_chunk", chunk_seen)
     monkeypatch.setattr(feed, "to_json", to_json_seen)
     streams = [await trio.open_unix_socket(path) for _ in range(32)]
     for one in streams:

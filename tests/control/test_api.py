@@ -15,6 +15,39 @@ async def test_status_is_the_operators(door: FakeDoor, path: str) -> None:
     assert await get(path, "/v1/status") == (200, door.state)
 
 
+async def test_metrics_are_the_operators_in_the_format_that_is_asked_for(door: FakeDoor, path: str) -> None:
+    request = b"GET /metrics HTTP/1.1\r\nHost: frontdoor\r\nAccept: text/x\r\nConnection: close\r\n\r\n"
+    head, _, body = (await ask(path, request)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"content-type: text/plain; version=0.0.4; charset=utf-8\r\n" in head
+    assert body == b"frontdoor_uptime_seconds 12.5\n"
+    assert door.calls == [("metrics", "text/x")]
+
+
+async def test_the_reports_of_swaps(door: FakeDoor, path: str) -> None:
+    status, answer = await get(path, "/v1/doors/main/reports")
+    assert (status, [each["number"] for each in answer["reports"]]) == (200, [2, 1])
+    assert (await get(path, "/v1/doors/-/reports/1"))[1]["number"] == 1
+    assert (await get(path, "/v1/doors/-/reports/last"))[1]["number"] == 2
+    assert door.calls[1:] == [("report", "main", 1, "json"), ("report", "main", None, "json")]
+    request = b"GET /v1/doors/main/reports/2?format=%s HTTP/1.1\r\nHost: frontdoor\r\nConnection: close\r\n\r\n"
+    for form, content_type in ((b"text", b"text/plain; charset=utf-8"), (b"svg", b"image/svg+xml")):
+        head, _, body = (await ask(path, request % form)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"content-type: " + content_type + b"\r\n" in head
+        assert body
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [("main/reports/9", 404), ("main/reports/-1", 404), ("main/reports/1?format=pdf", 400), ("side/reports", 404)],
+)
+async def test_a_report_that_there_is_not(door: FakeDoor, path: str, wrong: str, status: int) -> None:
+    answered, answer = await get(path, f"/v1/doors/{wrong}")
+    assert answered == status
+    assert answer["error"]
+
+
 async def test_healthz_follows_the_doors(door: FakeDoor, path: str) -> None:
     assert await get(path, "/healthz") == (200, {"healthy": True})
     door.is_healthy = False
@@ -344,7 +377,8 @@ async def test_streams_may_be_of_one_version(door: FakeDoor, path: str) -> None:
     ("method", "target", "body", "status", "exit_code", "says"),
     [
         ("GET", "/", None, 404, 2, "dashboard is not built yet"),
-        ("GET", "/metrics", None, 404, 2, "not built yet"),
+        ("GET", "/metrics?name=x", None, 400, 2, "name"),
+        ("POST", "/metrics", None, 405, 2, "POST is not what"),
         ("GET", "/v1/nothing", None, 404, 2, "nothing at /v1/nothing"),
         ("GET", "/v1/status/", None, 404, 2, "nothing at"),
         ("DELETE", "/v1/status", None, 405, 2, "DELETE is not what"),
@@ -458,3 +492,22 @@ async def test_several_doors_must_be_named(door: FakeDoor, path: str) -> None:
 async def test_head_of_a_stream_does_not_follow_it(path: str) -> None:
     answer = await ask(path, b"HEAD /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200")
+
+
+async def test_live_is_lines_for_a_program_and_server_sent_events_for_a_browser(
+    door: FakeDoor, path: str, running: Server
+) -> None:
+    for accept, mark in (("*/*", b""), ("text/event-stream", b"data: ")):
+        stream = await trio.open_unix_socket(path)
+        await stream.send_all(f"GET /v1/live HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n".encode())
+        seen = b""
+        while b'"live.past"' not in seen:
+            seen += await stream.receive_some()
+        door.lively.add({"event": "live.state", "status": {"pid": 1}})
+        while b'"live.state"' not in seen:
+            seen += await stream.receive_some()
+        kind = b"text/event-stream" if mark else b"application/x-ndjson"
+        assert b"content-type: " + kind in seen
+        assert mark + b'{"event": "live.state", "status": {"pid": 1}}\n' + (b"\n" if mark else b"") in seen
+        await stream.aclose()
+    await until(lambda: not door.lively.followers and not running.connections, "the followers' end")

@@ -141,7 +141,7 @@ async def test_cancelling_ends_even_a_send_that_nobody_reads(door: FakeDoor, soc
 async def test_those_who_follow_cannot_keep_out_those_who_ask(
     door: FakeDoor, path: str, running: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("frontdoor.control.api.MAX_FOLLOWERS", 3)
+    monkeypatch.setattr("frontdoor.control.followers.MAX_FOLLOWERS", 3)
     followers = [await trio.open_unix_socket(path) for _ in range(3)]
     for follower in followers:
         await follower.send_all(FOLLOW)

@@ -13,7 +13,7 @@ import pytest
 
 from door.under_way import a_request
 from frontdoor.door.access_log import DoorAccessLog
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 from frontdoor.policy.generation import Generation, Seat
 from frontdoor.policy.ledger import Reason
 
@@ -116,3 +116,13 @@ def test_what_cannot_be_written_is_said_in_the_other_log(tmp_path: Path) -> None
     assert (said["file"], said["reason"]) == (str(path), "it cannot be opened: No such file or directory")
     os.close(read)
     os.close(write)
+
+
+def test_lines_that_were_lost_are_counted_wherever_they_were_to_go(log: DoorAccessLog, tmp_path: Path) -> None:
+    for path in ("/dev/full", str(tmp_path / "nowhere" / "log")):
+        log.direct(path)
+        log(a_request("/", SEAT, ended=2.0, status=200, reason=Reason.ANSWERED))
+        log.close(10.0)
+    assert log.dropped == 2
+    log.direct("")
+    assert log.dropped == 2

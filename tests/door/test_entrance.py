@@ -12,7 +12,7 @@ from frontdoor.door import entrance
 from frontdoor.door.access_log import DoorAccessLog
 from frontdoor.door.entrance import REFUSALS_SAID, Refusals, request_ids, visitor_number
 from frontdoor.exchanges.rules import Rules
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 from frontdoor.policy.sticky import ByCookie, ByHeader
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from frontdoor.door.quarantine import SAID, Quarantine, tell
 from frontdoor.keeper.deaths import Death
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 
 
 class Lines:

@@ -372,13 +372,13 @@ def child(last):
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*args, **kwargs)
         return call
-    real_replace = state._replace
+    real_replace = state.replace
     def replace(*args):
         for name in STEPS:
             setattr(os, name, counted(name, getattr(os, name)))
         real_replace(*args)
         os._exit(0)
-    state._replace = replace
+    state.replace = replace
     trio.run(state.StateFile(path).write, new)
 
 last = 0

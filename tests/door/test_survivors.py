@@ -18,7 +18,7 @@ from frontdoor.door.preview import Preview
 from frontdoor.door.refusal import CannotStart
 from frontdoor.door.survivors import Survivors, take_words
 from frontdoor.keeper.link import Held, Link
-from frontdoor.observe.log import Log
+from frontdoor.observe.logs.log import Log
 from frontdoor.policy.generation import Generation, Happening, Seat, State
 from frontdoor.policy.ledger import Ledger
 from frontdoor.policy.switchboard import Switchboard

@@ -24,7 +24,8 @@ COMMAND = os.path.join(os.path.dirname(sys.executable), "frontdoor")
 
 _LEADING_ELSEWHERE = ("FRONTDOOR_CONTROL", "XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET")
 
-_OWN_MISTAKES = {"swap.broken", "reload.broken", "door.broken", "backend.broken", "control.failed", "log.dropped"}
+_OWN_MISTAKES = {"swap.broken", "reload.broken", "door.broken", "backend.broken", "report.broken"}
+_OWN_MISTAKES |= {"control.failed", "log.dropped", "live.broken"}
 """Events that say that frontdoor itself is wrong."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from e2e.harness import Frontdoor, config, greeter, until
+from e2e.scraping import OPENMETRICS, scrape
 
 Serve = Callable[..., Frontdoor]
 
@@ -46,6 +47,10 @@ def test_nothing_is_imported_after_the_start(prepare: Serve) -> None:
     assert door.run("drain", "v1", "--now").returncode == 0
     until(old.has_ended, "it was drained")
     assert door.control.get("/healthz")[0] == 200
+    for shown in ("--list", "--json", "--svg=-"):
+        assert door.run("report", shown).returncode == 0
+    assert door.run("report", "1").returncode == 0
+    assert scrape(door).families != scrape(door, OPENMETRICS).families
     assert door.control.get("/nowhere")[0] == 404
     assert door.control.post("/v1/doors/main/swap", {"version": 7})[0] == 400
     with socket.socket(socket.AF_UNIX) as garbage:

@@ -172,7 +172,7 @@ def is_up(door: OneDoor, restarts: int) -> bool:
 
 def test_every_file_has_its_owner_and_its_rights(prepare: Prepare) -> None:
     frontdoor = prepare(
-        frontdoor={"state_dir": "state"},
+        frontdoor={"state_dir": "state", "admin": "127.0.0.1:0"},
         doors={
             "shop": {
                 "listen": ["127.0.0.1:0"],
@@ -184,6 +184,7 @@ def test_every_file_has_its_owner_and_its_rights(prepare: Prepare) -> None:
     frontdoor.start(*open_to_all())
     assert files(frontdoor.path("run")) == {
         ".": (USER, USER, "0711"),
+        "admin.token": (USER, USER, "0600"),
         "control.sock": (USER, USER, "0600"),
         "frontdoor.pid": (USER, USER, "0644"),
         "g1": (USER, USER, "0700"),
@@ -204,7 +205,7 @@ def test_every_file_has_its_owner_and_its_rights(prepare: Prepare) -> None:
         os.listdir(frontdoor.path("run/shop/g1"))
     frontdoor.signal(signal.SIGTERM)
     assert frontdoor.ends() == 0
-    assert files(frontdoor.path("run")) == {".": (USER, USER, "0711")}
+    assert files(frontdoor.path("run")) == {".": (USER, USER, "0711"), "admin.token": (USER, USER, "0600")}
 
 
 def test_without_a_user_they_are_of_root(prepare: Prepare) -> None:
@@ -244,12 +245,12 @@ def test_the_group_may_use_the_control_socket_and_nobody_else(door: OneDoor) -> 
 
 
 def test_what_a_frontdoor_without_a_user_has_left_is_handed_down(prepare: Prepare) -> None:
-    frontdoor = prepare(frontdoor={"user": ""}).start(*open_to_all())
+    frontdoor = prepare(frontdoor={"user": "", "admin": "127.0.0.1:0"}).start(*open_to_all())
     frontdoor.swap("v2")
     frontdoor.signal(signal.SIGKILL)
     frontdoor.ends()
     assert {"g1", "g2", "state.json", "control.sock"} & set(os.listdir(frontdoor.path("run"))) >= {"g2", "state.json"}
-    frontdoor.write(config(frontdoor={"user": USER}))
+    frontdoor.write(config(frontdoor={"user": USER, "admin": "127.0.0.1:0"}))
     frontdoor.start(*open_to_all())
     assert frontdoor.status()["active"] == "v2#3", "the state counts on"
     owned = {owner for owner, _, _ in files(frontdoor.path("run")).values()}

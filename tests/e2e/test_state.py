@@ -227,8 +227,8 @@ def test_a_folder_that_cannot_be_written(prepare: Serve) -> None:
 
 
 TMPFS = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
-TMPFS += ['mount -t tmpfs -o size=16k none "$0" && exec "$@"', "state"]
-"""Runs a command that has a tmpfs of four pages as its `state`. It goes with the command."""
+TMPFS += ['mount -t tmpfs -o size=128k none "$0" && exec "$@"', "state"]
+"""Runs a command that has a tmpfs of 32 pages as its `state`. It goes with the command."""
 
 
 def fill(path: str) -> None:
@@ -256,9 +256,10 @@ def test_a_full_disk(prepare: Serve) -> None:
     assert swapped.stdout == "v3#3 is active; v2#2 had no open stream" + why
     assert door.connect().generation == "v3#3"
     assert len(door.logged("state.not_written")) == 1
-    assert sorted(os.listdir(disk)) == ["filler", "state.json"]
+    assert sorted(os.listdir(disk)) == ["filler", "state.json", "swaps"]
     with open(f"{disk}/state.json") as file:
         assert file.read() == before, "whole, as it was"
+    assert "v2#2 → v3#3, switched" in door.run("report", "2").stdout, "shown, though the disk has not taken it"
 
     os.unlink(f"{disk}/filler")
     assert door.swap("v4") == "v4#4 is active; v3#3 drains 1 stream\n"
@@ -275,7 +276,7 @@ def test_the_state_is_not_lost_with_the_runtime_folder(prepare: Serve) -> None:
     stop(door)
     assert os.listdir(door.path("run")) == []
     os.rmdir(door.path("run"))  # as a reboot would
-    assert os.listdir(door.path("deep/state")) == ["state.json"]
+    assert sorted(os.listdir(door.path("deep/state"))) == ["state.json", "swaps"]
     assert door.start().connect().generation == "v2#3"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from e2e.crowded import backends, door_pid, door_processes
 from e2e.harness import Client, Frontdoor, greeter, until
+from e2e.scraping import OPENMETRICS, scrape
 from e2e.test_crash import until_protected
 from e2e.venvs import Environment
 
@@ -58,6 +59,8 @@ def everything_can_be_asked(door: Frontdoor) -> None:
         assert done.returncode == 0, done
     assert door.run("swap", "..").returncode == 2
     assert door.control.get("/healthz")[0] == 200
+    assert scrape(door).value("frontdoor_door_up") == 1
+    assert scrape(door, OPENMETRICS).value("frontdoor_door_up") == 1
     assert door.control.get("/nowhere")[0] == 404
     with closing(Client(door.address)) as new:
         assert new.generation == door.status()["active"]

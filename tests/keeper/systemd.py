@@ -17,6 +17,8 @@ class NotifySocket:
 
     def __init__(self, path: str, *, abstract: bool = False) -> None:
         self.address = f"@fd-test-{os.getpid()}-{id(self)}" if abstract else path
+        self.said = ""
+        """The last STATUS= that was heard."""
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sock.bind("\0" + self.address[1:] if abstract else path)
 
@@ -24,7 +26,9 @@ class NotifySocket:
         """The next message: its assignments."""
         assert select.select([self._sock], [], [], within)[0], "it says nothing"
         lines = self._sock.recv(65536).decode().split("\n")
-        return dict(line.split("=", 1) for line in lines)
+        said = dict(line.split("=", 1) for line in lines)
+        self.said = said.get("STATUS", self.said)
+        return said
 
     def phases(self, last: str, within: float = PATIENCE) -> list[str]:
         """What it says up to that phase, ``"READY"``: the phases alone."""

@@ -75,14 +75,18 @@ def test_where_somebody_else_could_lead_root_astray_it_is_not_made(folder: str, 
 def test_roots_own_is_handed_down_with_what_frontdoor_has_left_in_it(folder: str, owner: Identity) -> None:
     run = f"{folder}/run"
     os.makedirs(f"{run}/g7")
-    for name in ("state.json", "frontdoor.pid", "g7/0.sock"):
+    os.mkdir(f"{run}/swaps", 0o700)
+    for name in ("state.json", "frontdoor.pid", "g7/0.sock", "admin.token", "swaps/main-000001.json"):
         with open(f"{run}/{name}", "w"):
             pass
     os.symlink("/etc/passwd", f"{run}/control.sock")
+    os.symlink("/etc/passwd", f"{run}/swaps/link")
     folders.make(run, owner, "runtime_dir", 0o711)
     assert about(run) == (owner.uid, owner.gid, "0o711")
-    assert sorted(os.listdir(run)) == ["control.sock", "frontdoor.pid", "state.json"]
-    assert {about(f"{run}/{name}")[0] for name in os.listdir(run)} == {owner.uid}
+    kept = ["admin.token", "control.sock", "frontdoor.pid", "state.json", "swaps"]
+    assert sorted(os.listdir(run)) == kept
+    kept += ["swaps/main-000001.json", "swaps/link"]
+    assert {about(f"{run}/{name}")[0] for name in kept} == {owner.uid}
     assert os.stat("/etc/passwd").st_uid == 0
 
 
@@ -92,6 +96,25 @@ def test_what_else_root_has_is_not(folder: str, owner: Identity) -> None:
     with pytest.raises(FolderError, match=r"belongs to root, and has other things in it \(other\)"):
         folders.make(run, owner, "runtime_dir", 0o711)
     assert about(run) == (0, 0, "0o755")
+
+
+@pytest.mark.parametrize("reports", ["a link", "others may write"])
+def test_reports_that_root_did_not_write_alone_are_left_to_root(folder: str, owner: Identity, reports: str) -> None:
+    run, elsewhere = f"{folder}/run", f"{folder}/elsewhere"
+    os.makedirs(run)
+    os.mkdir(elsewhere)
+    with open(f"{elsewhere}/precious", "w"):
+        pass
+    if reports == "a link":
+        os.symlink(elsewhere, f"{run}/swaps")
+    else:
+        os.mkdir(f"{run}/swaps")
+        os.chmod(f"{run}/swaps", 0o777)
+        os.link(f"{elsewhere}/precious", f"{run}/swaps/precious")
+    folders.make(run, owner, "runtime_dir", 0o711)
+    assert about(run)[0] == owner.uid
+    assert about(f"{elsewhere}/precious")[0] == 0
+    assert about(elsewhere)[0] == 0
 
 
 @pytest.mark.parametrize("place", ["file", "dangling"])

@@ -38,6 +38,11 @@ def test_the_addresses_of_all_doors() -> None:
     }
 
 
+def test_the_address_of_admin() -> None:
+    assert names('[frontdoor]\nadmin = "[0:0::1]:9900"').addresses == {"::1:9900"}
+    assert names("[frontdoor]\nadmin = 9900").addresses == set()
+
+
 def test_the_users_of_all_versions_with_what_they_inherit() -> None:
     found = names(
         """

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontdoor.policy.conduct import Conduct
+from frontdoor.policy.conduct import BOUNDS, Conduct
+from frontdoor.policy.ledger import Ledger, Reason
 
 deeds = st.lists(st.sampled_from(["stream", "failed dial", "early close", "crash", "wait"]), max_size=400)
 
@@ -147,3 +148,36 @@ def test_what_it_tells_of_is_not_told_to_those_of_the_process_before() -> None:
 
 def test_a_door_process_from_before_there_was_a_conduct_has_left_no_note() -> None:
     assert Conduct.resumed(None).note() == Conduct().note()
+
+
+@given(st.lists(st.floats(0, 20) | st.sampled_from(BOUNDS)))
+def test_dials_are_counted_by_how_long_they_took(durations: list[float]) -> None:
+    conduct = Conduct()
+    for seconds in durations:
+        conduct.dialled(seconds, 1.0)
+    counts = [*(sum(seconds <= bound for seconds in durations) for bound in BOUNDS), len(durations)]
+    assert conduct.cumulative == counts
+    assert Conduct.resumed(json.loads(json.dumps(conduct.note()))).cumulative == counts
+
+
+@pytest.mark.parametrize("slower", [None, [1, 2, 3]])
+def test_another_frontdoor_has_counted_dials_otherwise_or_not_at_all(slower: list[int] | None) -> None:
+    conduct = Conduct()
+    conduct.dialled(0.3, 1.0)
+    note = conduct.note()
+    del note["slower"]
+    if slower is not None:
+        note["slower"] = slower
+    assert Conduct.resumed(note).cumulative == [1] * (len(BOUNDS) + 1), "it is taken for a quick one: nobody knows"
+
+
+def test_how_its_streams_have_ended_survives_and_an_older_note_has_nothing_of_it() -> None:
+    conduct = Conduct()
+    for reason in (Reason.CLIENT_CLOSED, Reason.DRAIN_CLOSED, Reason.CLIENT_CLOSED):
+        ledger = Ledger()
+        ledger.accept()
+        ledger.end(reason, conduct.ended)
+    note = json.loads(json.dumps(conduct.note()))
+    assert Conduct.resumed(note).reasons == {"client_closed": 2, "drain_closed": 1}
+    del note["ended"]
+    assert Conduct.resumed(note).reasons == {}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontdoor.policy.ledger import CELLS, Cells, Ledger, Reason
+from frontdoor.policy.ledger import CELLS, Cells, Ledger, Reason, by_reason, ends_of, no_ends
 
 
 def a_list() -> Cells:
@@ -124,3 +124,17 @@ def test_the_order_of_the_cells_never_changes() -> None:
     contract += ["proxy_header", "answered", "bad_request"]
     assert memory == [sum(range(1, 15)), *range(1, 15)]
     assert ledger.ended == {reason: count for count, reason in enumerate(contract, 1)}
+
+
+def test_what_ends_counts_for_its_generation_too() -> None:
+    ledger, mine, others = Ledger(), no_ends(), no_ends()
+    for reason, of in ((Reason.CLIENT_CLOSED, mine), (Reason.LOST, others), (Reason.CLIENT_CLOSED, mine)):
+        ledger.accept()
+        ledger.end(reason, of)
+    ledger.accept()
+    ledger.end(Reason.NO_BACKEND)  # it had none
+    assert by_reason(mine) == {"client_closed": 2}
+    assert by_reason(others) == {"lost": 1}
+    assert ledger.ended == {"client_closed": 2, "no_backend": 1, "lost": 1}
+    assert ends_of(by_reason(mine)) == mine
+    assert ends_of({"client_closed": 2, "of_a_newer_frontdoor": 7}) == mine

@@ -170,6 +170,7 @@ _MEANWHILE: dict[str, tuple[str, Disturbance]] = {
     "swap": ("swaps go on", _swap),
     "status": ("status is asked all the time", _asked("/v1/status")),
     "streams": ("streams is asked all the time", _asked("/v1/streams")),
+    "metrics": ("the metrics are scraped all the time", _asked("/metrics")),
     "events": (f"{FOLLOWERS} follow 100 events/s", _events),
     "output": ("a backend prints 1,000 lines/s", _output),
     "logs": ("one follows these lines", _followed),
@@ -203,7 +204,7 @@ class Stall:
         with served() as door, contextlib.ExitStack() as stack:
             loop = stack.enter_context(contextlib.closing(Loop()))
             for _ in range(min(STREAMS, max(scale.open))):
-                stack.enter_context(_silent(door.port))
+                stack.enter_context(silent(door.port))
             echo = stack.enter_context(contextlib.closing(Echo(loop, door.port, door.socket_of(1))))
             for what, (_, disturbance) in _MEANWHILE.items():
                 loop.run(SETTLE)
@@ -216,7 +217,7 @@ class Stall:
         return measured
 
 
-def _silent(port: int) -> socket.socket:
+def silent(port: int) -> socket.socket:
     """A stream that has its place in the backend: it was answered once."""
     sock = socket.create_connection(("127.0.0.1", port))
     sock.send(b"hello\n")

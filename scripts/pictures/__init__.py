@@ -1,0 +1,1 @@
+"""Pictures for the docs that are taken of what runs."""
