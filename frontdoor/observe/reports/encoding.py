@@ -55,6 +55,7 @@ def as_json(values: dict[str, Any]) -> bytes:
 def decode(data: object) -> Report:
     """From JSON's values. Raises Damaged."""
     try:
+        json.dumps(data, allow_nan=False)  # Python reads NaN and Infinity, which could not be kept again
         return _decode(data)
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from None
